@@ -1,0 +1,24 @@
+"""What `annotation` keeps about a person, for their export. Cascades erase it."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from annotation.models import Annotation, Correction
+
+
+def export_annotations(profile_id: uuid.UUID) -> dict[str, Any]:
+    """Every reading and every correction of the person's photos."""
+    readings = Annotation.objects.filter(photo__owner_id=profile_id).order_by("pk")
+    corrections = Correction.objects.filter(photo__owner_id=profile_id).order_by("pk")
+    return {
+        "readings": list(
+            readings.values(
+                "photo_id", "model", "status", "attributes", "gates", "created_at"
+            )
+        ),
+        "corrections": list(
+            corrections.values("photo_id", "attribute", "distribution", "created_at")
+        ),
+    }

@@ -1,0 +1,35 @@
+"""News from below becomes work for the queue, once the transaction has committed."""
+
+from __future__ import annotations
+
+import uuid
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.dispatch import receiver
+
+from annotation import services, tasks
+from annotation.signals import annotation_requested
+from profiles.signals import photo_added, profile_changed
+
+
+@receiver(photo_added)
+def ask_for_a_reading(*, photo_id: uuid.UUID, **_: Any) -> None:
+    services.request([photo_id])
+
+
+@receiver(annotation_requested)
+def enqueue(*, annotation_ids: list[int], **_: Any) -> None:
+    size = settings.ANNOTATION_BATCH
+    for start in range(0, len(annotation_ids), size):
+        batch = annotation_ids[start : start + size]
+        transaction.on_commit(partial(tasks.annotate.send, batch), robust=True)
+
+
+@receiver(profile_changed)
+def follow_consent(*, profile_id: uuid.UUID, **_: Any) -> None:
+    transaction.on_commit(
+        partial(tasks.follow_consent.send, str(profile_id)), robust=True
+    )

@@ -1,0 +1,64 @@
+"""Typed readers of environment variables: loud on nonsense, silent on absence."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+class EnvError(Exception):
+    """An environment variable has a value that cannot be used."""
+
+
+def env_text(name: str, default: str = "") -> str:
+    """The variable's text, or `default` where it is absent or empty."""
+    return os.environ.get(name) or default
+
+
+def env_bool(name: str, *, default: bool) -> bool:
+    """True for 1/true/yes/on, False for 0/false/no/off, EnvError for anything else."""
+    text = env_text(name).lower()
+    if not text:
+        return default
+    if text in {"1", "true", "yes", "on"}:
+        return True
+    if text in {"0", "false", "no", "off"}:
+        return False
+    raise EnvError(f"{name} must be true or false")
+
+
+def env_int(name: str, default: int) -> int:
+    """The variable as a whole number; EnvError if it is not one."""
+    text = env_text(name)
+    try:
+        return int(text) if text else default
+    except ValueError:
+        raise EnvError(f"{name} must be a whole number") from None
+
+
+def env_float(name: str, default: float) -> float:
+    """The variable as a number; EnvError if it is not one."""
+    text = env_text(name)
+    try:
+        return float(text) if text else default
+    except ValueError:
+        raise EnvError(f"{name} must be a number") from None
+
+
+def env_list(name: str, default: str = "") -> list[str]:
+    """The variable's comma-separated parts, trimmed, empty ones dropped."""
+    return [part.strip() for part in env_text(name, default).split(",") if part.strip()]
+
+
+def env_secret(name: str) -> str:
+    """A secret from NAME, or from the file that NAME_FILE names; "" where neither is set.
+
+    Raises EnvError, without the value, if the file cannot be read.
+    """
+    file = env_text(f"{name}_FILE")
+    if not file:
+        return env_text(name)
+    try:
+        return Path(file).read_text().strip()
+    except OSError:
+        raise EnvError(f"{name}_FILE names a file that cannot be read") from None

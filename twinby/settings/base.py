@@ -1,0 +1,255 @@
+"""Complete and safe settings; `production` only hardens them, `test` only quickens them.
+
+Every knob is an environment variable, read by `twinby.env` and listed in .env.example.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+from twinby.env import env_bool, env_float, env_int, env_list, env_secret, env_text
+
+ROOT = Path(__file__).resolve().parents[2]
+DEBUG = False
+PRODUCTION = False
+SECRET_KEY = env_secret("TWINBY_SECRET_KEY")
+ALLOWED_HOSTS = env_list("TWINBY_HOSTS", "127.0.0.1,localhost")
+CSRF_TRUSTED_ORIGINS = env_list("TWINBY_ORIGINS")
+PUBLIC_URL = env_text("TWINBY_URL", "http://127.0.0.1:8000")
+
+ROOT_URLCONF = "twinby.urls"
+WSGI_APPLICATION = "twinby.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.postgres",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "csp",
+    "django_dramatiq",
+    "dramatiq_crontab",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "rest_framework",
+    "profiles",
+    "annotation",
+    "matching",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [ROOT / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+
+# Databases and queues -------------------------------------------------------------
+
+
+def database(url: str) -> dict[str, object]:
+    """Django's DATABASES entry for a postgres:// URL, with a small connection pool."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"postgres", "postgresql"} or not parts.path.strip("/"):
+        raise ImproperlyConfigured(
+            "DATABASE_URL must look like postgres://user:password@host:5432/name; "
+            "./run sets it for you, so try ./run manage instead of manage.py"
+        )
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": parts.path.strip("/"),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": parts.hostname or "",
+        "PORT": parts.port or 5432,
+        # The pool keeps connections itself and forbids Django's own persistence.
+        "CONN_MAX_AGE": 0,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {
+            "connect_timeout": 5,
+            "pool": {"min_size": 0, "max_size": env_int("TWINBY_DB_POOL", 8)},
+            "options": f"-c statement_timeout={env_int('TWINBY_DB_TIMEOUT_MS', 30_000)}",
+        },
+    }
+
+
+DATABASE_URL = env_secret("DATABASE_URL")
+DATABASES = {"default": database(DATABASE_URL)}
+REDIS_URL = env_secret("REDIS_URL") or "redis://127.0.0.1:6379/0"
+
+# A killed worker's jobs run again after `heartbeat_timeout`. Dramatiq looks for dead
+# workers on a share of its calls only (1 in 1,000 by default, minutes on a quiet
+# queue); here on every one: the check is one cheap Lua call.
+DRAMATIQ_BROKER = {
+    "BROKER": "dramatiq.brokers.redis.RedisBroker",
+    "OPTIONS": {
+        "url": REDIS_URL,
+        "namespace": env_text("TWINBY_QUEUE_NAMESPACE", "twinby"),
+        "heartbeat_timeout": 10_000,
+        "maintenance_chance": 1_000_000,
+        "socket_timeout": 10,
+        "socket_connect_timeout": 3,
+    },
+    "MIDDLEWARE": [
+        "dramatiq.middleware.AgeLimit",
+        "dramatiq.middleware.TimeLimit",
+        "dramatiq.middleware.ShutdownNotifications",
+        "dramatiq.middleware.Callbacks",
+        "dramatiq.middleware.Retries",
+        "dramatiq.middleware.CurrentMessage",
+        "django_dramatiq.middleware.DbConnectionsMiddleware",
+    ],
+}
+DRAMATIQ_CRONTAB = {"REDIS_URL": REDIS_URL}
+DRAMATIQ_AUTODISCOVER_MODULES = ["tasks"]
+
+
+# Photos -----------------------------------------------------------------------------
+
+MEDIA_ROOT = Path(env_text("TWINBY_MEDIA", str(ROOT / ".twinby" / "media")))
+S3_BUCKET = env_text("TWINBY_S3_BUCKET")
+_S3 = {
+    "BACKEND": "storages.backends.s3.S3Storage",
+    "OPTIONS": {
+        "bucket_name": S3_BUCKET,
+        "endpoint_url": env_text("TWINBY_S3_ENDPOINT") or None,
+        "region_name": env_text("TWINBY_S3_REGION") or None,
+        "default_acl": None,
+        "querystring_expire": 300,
+        "file_overwrite": False,
+        "object_parameters": {
+            "ServerSideEncryption": env_text("TWINBY_S3_ENCRYPTION", "AES256")
+        },
+    },
+}
+_DISK = {
+    "BACKEND": "django.core.files.storage.FileSystemStorage",
+    "OPTIONS": {
+        "location": MEDIA_ROOT,
+        "file_permissions_mode": 0o600,
+        "directory_permissions_mode": 0o700,
+    },
+}
+STORAGES = {
+    "default": _S3 if S3_BUCKET else _DISK,
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+PHOTO_MAX_BYTES = env_int("TWINBY_PHOTO_MAX_BYTES", 20 * 1024 * 1024)
+PHOTO_MAX_PIXELS = env_int("TWINBY_PHOTO_MAX_PIXELS", 50_000_000)
+PHOTOS_PER_PERSON = env_int("TWINBY_PHOTOS_PER_PERSON", 12)
+ANCHORS_PER_PERSON = env_int("TWINBY_ANCHORS_PER_PERSON", 200)
+ANCHOR_LIFETIME = timedelta(days=env_int("TWINBY_ANCHOR_DAYS", 30))
+PHOTO_LINK_SECONDS = env_int("TWINBY_PHOTO_LINK_SECONDS", 900)
+
+
+# Annotation and matching --------------------------------------------------------------
+
+ANNOTATOR = env_text("TWINBY_ANNOTATOR", "small")
+ANNOTATION_BATCH = env_int("TWINBY_ANNOTATION_BATCH", 16)
+TRAINING_DATA = Path(env_text("TWINBY_DATA", str(ROOT.parent / "shared" / "data")))
+# Weights trained on data for research only: a production check warns until this is set.
+ACCEPT_RESEARCH_WEIGHTS = env_bool("TWINBY_ACCEPT_RESEARCH_WEIGHTS", default=False)
+SEARCH_MAX_EXAMPLES = env_int("TWINBY_SEARCH_MAX_EXAMPLES", 5)
+SEARCH_MAX_LIMIT = env_int("TWINBY_SEARCH_MAX_LIMIT", 100)
+WISH_THRESHOLD = env_float("TWINBY_WISH_THRESHOLD", 0.5)
+
+
+# REST -------------------------------------------------------------------------------
+
+TOKEN_LIFETIME = timedelta(seconds=env_int("TWINBY_TOKEN_SECONDS", 900))
+REQUESTS_PER_MINUTE = env_int("TWINBY_REQUESTS_PER_MINUTE", 100)
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["twinby.rest.CallerAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_THROTTLE_CLASSES": ["twinby.rest.SubjectThrottle"],
+    "DEFAULT_VERSIONING_CLASS": "rest_framework.versioning.URLPathVersioning",
+    "DEFAULT_VERSION": "v1",
+    "ALLOWED_VERSIONS": ["v1"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "twinby.rest.problem_response",
+    "UNAUTHENTICATED_USER": None,
+    "NUM_PROXIES": env_int("TWINBY_PROXIES", 0),
+}
+SIMPLE_JWT = {
+    "ACCESS_TOKEN_LIFETIME": TOKEN_LIFETIME,
+    "SIGNING_KEY": env_secret("TWINBY_JWT_KEY") or SECRET_KEY,
+    "ISSUER": "twinby",
+    "AUDIENCE": "twinby-api",
+    "USER_ID_CLAIM": "sub",
+    "AUTH_HEADER_TYPES": ("Bearer",),
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "twinby",
+    "DESCRIPTION": "Visual search for dating: photos in, matching people out.",
+    "VERSION": "1.0.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SCHEMA_PATH_PREFIX": "/v1",
+}
+
+
+# Pages, time, logs --------------------------------------------------------------------
+
+LOGIN_URL = "admin:login"
+STATIC_URL = "static/"
+STATIC_ROOT = Path(env_text("TWINBY_STATIC", str(ROOT / ".twinby" / "static")))
+STATICFILES_DIRS = [ROOT / "static"]
+WHITENOISE_USE_FINDERS = True
+USE_TZ = True
+TIME_ZONE = "UTC"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_HTTPONLY = True
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "object-src": ["'none'"],
+        "base-uri": ["'self'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+    },
+}
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env_text("TWINBY_LOG_LEVEL", "INFO")},
+}

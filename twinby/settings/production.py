@@ -1,0 +1,27 @@
+"""Production: the base, hardened. Missing secrets stop the process at once."""
+
+from __future__ import annotations
+
+from django.core.exceptions import ImproperlyConfigured
+
+from twinby.env import env_bool, env_int
+from twinby.settings.base import *  # noqa: F403
+from twinby.settings.base import SECRET_KEY
+
+SHORTEST_SECRET = 50
+
+if len(SECRET_KEY) < SHORTEST_SECRET:
+    raise ImproperlyConfigured(
+        f"TWINBY_SECRET_KEY must be set to at least {SHORTEST_SECRET} random characters"
+    )
+
+PRODUCTION = True
+SECURE_SSL_REDIRECT = env_bool("TWINBY_SSL_REDIRECT", default=True)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_HSTS_SECONDS = env_int("TWINBY_HSTS_SECONDS", 365 * 24 * 3600)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+SECURE_HSTS_PRELOAD = True
+# Probes come from inside, without TLS.
+SECURE_REDIRECT_EXEMPT = [r"^v1/livez$", r"^v1/readyz$"]
+SESSION_COOKIE_SECURE = True
+CSRF_COOKIE_SECURE = True
