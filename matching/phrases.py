@@ -1,0 +1,91 @@
+"""Explanations and wishes in English; nothing is said that no addend says. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from matching.explain import NEGLIGIBLE, Explanation, Message, Reason, Wish
+
+MAX_RAISING = 3
+MAX_LOWERING = 2
+
+# Only names that are not their own words once the underscores are gone.
+WORDS: Mapping[str, str] = {
+    "hair_color": "hair colour",
+    "eye_color": "eye colour",
+    "shot_type": "kind of shot",
+    "visual": "overall look",
+    "t_shirt": "T-shirt",
+    "elegant_mood": "elegant",
+    "closeup": "close-up",
+}
+
+
+def sentence(explanation: Explanation) -> str:
+    """Say the strongest reasons: "Similar setting (gym), like photos 2 and 4."."""
+    raising = [r for r in explanation.reasons if r.amount > 0][:MAX_RAISING]
+    lowering = [r for r in explanation.reasons if r.amount < 0][:MAX_LOWERING]
+    clauses = _likenesses(raising) or ["No clear likeness to the photos you like"]
+    if lowering:
+        clauses.append("less so: " + _join([_subject(reason) for reason in lowering]))
+    text = "; ".join(clauses)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def understood(found: Sequence[Wish]) -> str:
+    """Say the strongest wishes and aversions, of the order that `wishes` gives."""
+    wished = [w for w in found if w.weight > NEGLIGIBLE and w.liked]
+    averse = [w for w in reversed(found) if w.weight < -NEGLIGIBLE and w.disliked]
+    clauses = []
+    if wished:
+        clauses.append(f"You seem to like {_listing(wished[:MAX_RAISING])}.")
+    if averse:
+        clauses.append(f"You seem to avoid {_listing(averse[:MAX_LOWERING])}.")
+    return " ".join(clauses) or "Your photos agree on nothing in particular."
+
+
+def _likenesses(reasons: Sequence[Reason]) -> list[str]:
+    """One clause for all reasons that go back to the same photos."""
+    groups: dict[tuple[Message, tuple[int, ...]], list[str]] = {}
+    for reason in reasons:
+        key = reason.message, reason.photos
+        groups.setdefault(key, []).append(_subject(reason))
+    return [_likeness(*key, subjects) for key, subjects in groups.items()]
+
+
+def _likeness(
+    message: Message, photos: tuple[int, ...], subjects: Sequence[str]
+) -> str:
+    numbers = ("photo " if len(photos) == 1 else "photos ") + _join(
+        [str(photo) for photo in photos]
+    )
+    if message is Message.LIKE_LIKED:
+        return f"similar {_join(subjects)}, like {numbers}"
+    return f"different {_join(subjects)} from disliked {numbers}"
+
+
+def _subject(reason: Reason) -> str:
+    if reason.value is None:
+        return _words(reason.name)
+    unlike = reason.message in (Message.UNLIKE_DISLIKED, Message.UNLIKE_LIKED)
+    prefix = "not " if unlike else ""
+    return f"{_words(reason.name)} ({prefix}{_words(reason.value)})"
+
+
+def _listing(found: Sequence[Wish]) -> str:
+    return _join(
+        [
+            f"{_words(w.name)} {_words(w.value)}"
+            f" (in {w.liked} liked and {w.disliked} disliked)"
+            for w in found
+        ]
+    )
+
+
+def _words(name: str) -> str:
+    return WORDS.get(name, name.replace("_", " "))
+
+
+def _join(parts: Sequence[str]) -> str:
+    *before, last = parts
+    return f"{', '.join(before)} and {last}" if before else last
