@@ -9,17 +9,10 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Final
 
-import pi_heif
-from PIL import Image, ImageFile
-
-from profiles.ingest import containers, pixels
+from profiles.ingest import apart, containers, decoding, pixels
 from profiles.ingest.refusal import IngestError, Limits
 
 __all__ = [
@@ -38,19 +31,6 @@ DISPLAY_TYPE: Final = "image/webp"
 ANNOTATION_SIDE_PIXELS: Final = 448
 ANNOTATION_TYPE: Final = "image/jpeg"
 DEFAULT_LIMITS: Final = Limits()
-
-_DECODERS: Final = {
-    "jpeg": "JPEG",
-    "png": "PNG",
-    "webp": "WEBP",
-    "avif": "AVIF",
-    "heic": "HEIF",
-}
-
-# Process-wide, and meant to be: nothing of ours may decode what is refused here.
-ImageFile.LOAD_TRUNCATED_IMAGES = False
-warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
-pi_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +54,8 @@ def ingest(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> Ingested:
     containers.check_size(data, limits)
     kind = containers.kind_of(data)
     containers.check_one_whole_file(data, kind, limits)
-    display = _display(data, kind, limits)
+    decode = apart.decode if kind == "heic" else decoding.decode
+    display = decode(data, kind, limits=limits, side_pixels=DISPLAY_SIDE_PIXELS)
     annotation = display.copy()
     annotation.thumbnail((ANNOTATION_SIDE_PIXELS, ANNOTATION_SIDE_PIXELS))
     return Ingested(
@@ -86,47 +67,3 @@ def ingest(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> Ingested:
         annotation=pixels.encoded(annotation, "JPEG", quality=90),
         format=kind,
     )
-
-
-def _display(data: bytes, kind: str, limits: Limits) -> Image.Image:
-    with (
-        _blaming_the_file(limits),
-        Image.open(BytesIO(data), formats=[_DECODERS[kind]]) as image,
-    ):
-        _check_header(image, limits)
-        return pixels.rendition(image, side_pixels=DISPLAY_SIDE_PIXELS)
-
-
-@contextmanager
-def _blaming_the_file(limits: Limits) -> Iterator[None]:
-    """Decoders fail on hostile bytes in many ways; none of them is our own fault."""
-    try:
-        yield
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise _too_many_pixels(limits) from None
-    except pixels.DAMAGE:
-        advice = "The photo cannot be read. Export it anew."
-        raise IngestError("damaged-image", advice) from None
-
-
-def _too_many_pixels(limits: Limits) -> IngestError:
-    most = limits.max_pixels / 1_000_000
-    return IngestError(
-        "image-too-large", f"The photo is too large. Send at most {most:g} megapixels."
-    )
-
-
-def _check_header(image: Image.Image, limits: Limits) -> None:
-    short, long = sorted(image.size)
-    if short * long > limits.max_pixels:
-        raise _too_many_pixels(limits)
-    if short < limits.min_side_pixels:
-        least = limits.min_side_pixels
-        advice = f"The photo is too small. Each side needs {least} pixels or more."
-        raise IngestError("image-too-small", advice)
-    if long > limits.max_aspect * short:
-        advice = "The photo is a narrow strip. Crop it and send it again."
-        raise IngestError("image-too-narrow", advice)
-    if getattr(image, "n_frames", 1) > limits.max_frames:
-        advice = f"The animation is too long. Send at most {limits.max_frames} frames."
-        raise IngestError("too-many-frames", advice)

@@ -1,0 +1,33 @@
+"""The child of apart.py: an upload on stdin, its rendition as PPM on stdout."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from typing import Any
+
+import pi_heif
+
+from profiles.ingest.apart import MEMORY_BYTES, REFUSED
+from profiles.ingest.decoding import decode
+from profiles.ingest.refusal import IngestError, Limits
+
+
+def main(job: dict[str, Any]) -> int:
+    """Exit status: 0 with an image, REFUSED with the error's kind and message."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold the photo
+    pi_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
+    limits = Limits(**job.pop("limits"))
+    try:
+        image = decode(sys.stdin.buffer.read(), limits=limits, **job)
+    except IngestError as error:
+        json.dump({"kind": error.kind, "message": error.message}, sys.stdout)
+        return REFUSED
+    image.save(sys.stdout.buffer, "PPM")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(json.loads(sys.argv[1])))

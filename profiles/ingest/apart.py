@@ -1,0 +1,48 @@
+"""Decodes HEIC in a process of its own, because its decoder can be made to crash.
+
+One flipped byte in an item's type (a string that is not UTF-8) ends the process that
+runs pi_heif 1.4.0 with SIGSEGV: in a web server, everybody's requests with it.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from io import BytesIO
+from pathlib import Path
+from typing import Final
+
+from PIL import Image
+
+from profiles.ingest.decoding import damaged
+from profiles.ingest.refusal import IngestError, Limits
+
+REFUSED: Final = 65  # exit status, EX_DATAERR of sysexits.h
+MEMORY_BYTES: Final = 2 * 1024**3  # 52 megapixels need about a third of it
+_TIMEOUT_SECONDS: Final = 30.0
+_ROOT: Final = Path(__file__).resolve().parents[2]
+
+
+def decode(data: bytes, kind: str, *, limits: Limits, side_pixels: int) -> Image.Image:
+    """Like `decoding.decode`, and a crash, a hang or too much memory is damage too."""
+    job = {"kind": kind, "limits": asdict(limits), "side_pixels": side_pixels}
+    try:
+        done = subprocess.run(  # noqa: S603 - our own module, arguments of ours alone
+            [sys.executable, "-m", "profiles.ingest", json.dumps(job)],
+            input=data,
+            capture_output=True,
+            cwd=_ROOT,
+            timeout=_TIMEOUT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise damaged() from None
+    if done.returncode == REFUSED:
+        raise IngestError(**json.loads(done.stdout))
+    if done.returncode != 0:
+        raise damaged()
+    with Image.open(BytesIO(done.stdout), formats=["PPM"]) as image:
+        image.load()
+        return image
