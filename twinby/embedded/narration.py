@@ -11,12 +11,16 @@ SHOWN_AFTER_SECONDS = 2.0
 
 
 class Problem(Exception):  # noqa: N818 - it is told to a person, and reads as one
-    """What went wrong and what to do, in one sentence for the person at the terminal."""
+    """What went wrong and what to do, in one sentence to the person at the terminal."""
+
+
+class Interrupted(Exception):  # noqa: N818 - a wish, not an error
+    """Somebody wants this command to end."""
 
 
 def say(text: str) -> None:
     """One line of narration; stdout stays free for results."""
-    print(f"twinby: {text}", file=sys.stderr, flush=True)
+    _write(f"twinby: {text}\n")
 
 
 class Bar:
@@ -39,7 +43,7 @@ class Bar:
         trace: TracebackType | None,
     ) -> None:
         if self.shown:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+            _write("\r\033[K")
 
     def draw(self) -> None:
         """Redraws; to be called a few times a second, so that the clock moves."""
@@ -48,6 +52,10 @@ class Bar:
             return
         filled = BAR_WIDTH * min(self.done, self.total) // self.total
         bar = "█" * filled + "░" * (BAR_WIDTH - filled)
-        line = f"\r\033[K{self.label} {bar} {self.done}/{self.total} {seconds:.0f} s"
-        print(line, end="", file=sys.stderr, flush=True)
+        _write(f"\r\033[K{self.label} {bar} {self.done}/{self.total} {seconds:.0f} s")
         self.shown = True
+
+
+def _write(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()

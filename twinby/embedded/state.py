@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from twinby.embedded.narration import Problem
+from twinby.embedded.narration import Problem, say
 
-SECRET_BYTES = 32
+SECRET_BYTES = 48
+# Below the ports that the kernel gives to outgoing connections, so that ours is free
+# again when a service comes back.
+PORTS = range(20_000, 32_000)
 
 
 @dataclass(frozen=True)
@@ -60,14 +63,14 @@ class State:
             draft.unlink()
         return file.read_text()
 
-    def port(self, name: str) -> int:
-        """The remembered port where it is free now, else a new one, remembered."""
+    def port(self, name: str, *, first: int | None = None) -> int:
+        """The remembered port where it is free now, else `first`, else a random one."""
         file = self.path / f"{name}.port"
         with suppress(FileNotFoundError, ValueError):
             port = int(file.read_text())
             if port_is_free(port):
                 return port
-        port = free_port()
+        port = first if first and port_is_free(first) else free_port()
         write_private(file, str(port))
         return port
 
@@ -76,7 +79,7 @@ class State:
         """Held by one process at a time; yields the descriptor. The kernel frees it."""
         descriptor = os.open(self.path / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            _wait_for(descriptor, name)
             yield descriptor
         finally:
             os.close(descriptor)
@@ -139,10 +142,18 @@ def port_is_free(port: int) -> bool:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that is free now, chosen at random so that two clones seldom meet."""
+    while not port_is_free(port := secrets.choice(PORTS)):
+        pass
+    return port
+
+
+def _wait_for(descriptor: int, name: str) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say(f"Waiting for another ./run of this clone ({name})")
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
 def _locked_by_another(descriptor: int) -> bool:

@@ -12,7 +12,7 @@ from twinby.embedded import process
 from twinby.embedded.narration import Problem
 from twinby.embedded.state import State, write_private
 
-PASSWORD = "valkey.password"
+PASSWORD_FILE = "valkey.password"  # noqa: S105 - its name, not its content
 PORT_ATTEMPTS = 5
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
@@ -89,19 +89,21 @@ def _port(state: State) -> int:
 
 
 def _url(state: State) -> str:
-    return f"redis://:{state.secret(PASSWORD)}@127.0.0.1:{_port(state)}/0"
+    return f"redis://:{state.secret(PASSWORD_FILE)}@127.0.0.1:{_port(state)}/0"
 
 
 def _serve(state: State, binary: Path, port: int) -> str:
     """Starts the server and waits; "" once it is ready, else what it said."""
     configuration = _configuration(state)
     text = CONFIGURATION.format(
-        port=port, password=state.secret(PASSWORD), folder=f'"{configuration.parent}"'
+        port=port,
+        password=state.secret(PASSWORD_FILE),
+        folder=f'"{configuration.parent}"',
     )
     write_private(configuration, text)
     log = state.log("valkey")
     start = log.stat().st_size if log.exists() else 0
-    child = process.spawn([binary, configuration], log=log)
+    child = process.spawn([str(binary), str(configuration)], log=log)
     write_private(configuration.with_name("valkey.pid"), str(child.pid))
     process.wait_until(
         lambda: child.poll() is not None or _ready(state), seconds=START_SECONDS
@@ -110,7 +112,7 @@ def _serve(state: State, binary: Path, port: int) -> str:
         return ""
     child.kill()
     child.wait()
-    return log.read_bytes()[start:].decode(errors="replace")
+    return log.read_bytes()[start:].decode(errors="replace") or "nothing"
 
 
 def _pid(state: State) -> int:
@@ -121,7 +123,7 @@ def _pid(state: State) -> int:
 
 
 def _alive(state: State) -> bool:
-    """Whether the process in the pid file is a server with this state's configuration."""
+    """Whether the process in the pid file is a server with our configuration."""
     pid = _pid(state)
     return bool(pid) and str(_configuration(state)) in process.command_line(pid)
 
@@ -131,7 +133,7 @@ def _ready(state: State) -> bool:
     with suppress(OSError):
         address = ("127.0.0.1", _port(state))
         with socket.create_connection(address, timeout=1) as stream:
-            password = state.secret(PASSWORD)
+            password = state.secret(PASSWORD_FILE)
             stream.sendall(f"AUTH {password}\r\nPING\r\nQUIT\r\n".encode())
             return b"+PONG" in stream.makefile("rb").read()
     return False

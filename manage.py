@@ -1,0 +1,21 @@
+#!/usr/bin/env python
+"""Django's door. ./run manage opens it with everything that Django needs."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main() -> None:
+    """Runs one of Django's commands."""
+    if not (os.environ.get("DATABASE_URL") or os.environ.get("DATABASE_URL_FILE")):
+        sys.exit("Use ./run manage, which starts a database; or set DATABASE_URL.")
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "twinby.settings.base")
+    from django.core.management import execute_from_command_line
+
+    execute_from_command_line(sys.argv)
+
+
+if __name__ == "__main__":
+    main()

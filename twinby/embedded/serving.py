@@ -1,0 +1,181 @@
+"""The programs of a site: the web server, a worker, the clock; and commands beside."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from twinby.embedded.narration import Interrupted, Problem, say
+from twinby.embedded.services import Services
+from twinby.embedded.state import State, port_is_free
+from twinby.embedded.supervisor import Program, Supervisor
+
+HOST = "127.0.0.1"
+WEB_PORT = 8000
+WEB_SECONDS = 90.0
+QUICK_ENDS = 3
+WEB = [
+    *("-m", "granian", "--interface", "wsgi", "--host", HOST, "--no-ws"),
+    *("--workers", "2", "--blocking-threads", "4", "--respawn-failed-workers"),
+]
+WORKER = ["rundramatiq", "--processes", "1", "--threads", "2"]
+# Dramatiq would wait ten minutes for its jobs; they run again elsewhere.
+WORKER_STOP = ["--worker-shutdown-timeout", "8000"]
+
+
+class Site:
+    """What serves and works, while one command runs; with a port, the web as well."""
+
+    def __init__(
+        self,
+        services: Services,
+        root: Path,
+        port: int | None = None,
+        *,
+        quiet: bool = False,
+        worker: Sequence[str] = (),
+    ) -> None:
+        self.services = services
+        self.root = root
+        self.port = port
+        self.quiet = quiet
+        self.supervisor = Supervisor(self._programs(worker), self._environment)
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}" if self.port else ""
+
+    @contextmanager
+    def running(self, command: str) -> Iterator[Site]:
+        """Migrates, starts everything, and stops it at the end."""
+        with self.services.used(command=command, web=self.url):
+            migrate(self.services, self.root, self._environment())
+            try:
+                self.supervisor.start()
+                self._wait_for_web()
+                yield self
+            finally:
+                self.supervisor.stop()
+
+    def serve(self) -> None:
+        """Looks after the programs until somebody wants an end."""
+        say(f"Serving at {self.url}: Ctrl-C ends it" if self.port else "Working")
+        try:
+            self.supervisor.run(until=lambda: False)
+        except Interrupted:
+            say("Stopping")
+
+    def beside(self, command: Sequence[str]) -> int:
+        """Runs a command to its end while looking after the programs; its status."""
+        child = subprocess.Popen(  # noqa: S603 - our own Python
+            command, env=self._environment(), cwd=self.root, start_new_session=True
+        )
+        try:
+            self.supervisor.run(until=lambda: child.poll() is not None)
+        finally:
+            child.terminate()
+            status = child.wait()
+        return status
+
+    def _environment(self) -> dict[str, str]:
+        named = {"TWINBY_URL": self.url} if self.port else {}
+        return self.services.environment() | named
+
+    def _programs(self, worker: Sequence[str]) -> Iterator[Program]:
+        python = str(self.services.installation.python)
+        manage = [python, str(self.root / "manage.py")]
+        if self.port:
+            web = [python, *WEB, "--port", str(self.port), "twinby.wsgi:application"]
+            yield self._program("web server", web)
+        yield self._program("worker", [*manage, *WORKER, *WORKER_STOP, *worker])
+        yield self._program("clock", [*manage, "crontab"])
+
+    def _program(self, name: str, arguments: Sequence[str]) -> Program:
+        log = self.services.state.log(name.replace(" ", "-")) if self.quiet else None
+        return Program(name, arguments, self.root, log)
+
+    def _wait_for_web(self) -> None:
+        if not self.port:
+            return
+        web = self.supervisor.programs[0]
+        deadline = time.monotonic() + WEB_SECONDS
+        self.supervisor.run(
+            until=lambda: (
+                answers(f"{self.url}/v1/livez")
+                or web.ends >= QUICK_ENDS
+                or time.monotonic() > deadline
+            )
+        )
+        if not answers(f"{self.url}/v1/livez"):
+            where = f"see {web.log}" if web.log else "its last words are above"
+            raise Problem(f"The web server does not start: {where}.")
+
+
+def choose_port(state: State, asked: int | None) -> int:
+    """The port that was asked for, or one that is free: the last one, else 8000."""
+    wanted = asked or os.environ.get("TWINBY_PORT")
+    if not wanted:
+        return state.port("web", first=WEB_PORT)
+    try:
+        port = int(wanted)
+    except ValueError:
+        raise Problem("TWINBY_PORT must be a number.") from None
+    if not port_is_free(port):
+        raise Problem(
+            f"Port {port} is taken, or only root may have it: choose another with "
+            "--port or TWINBY_PORT."
+        )
+    return port
+
+
+def answers(url: str) -> bool:
+    """Whether a web server is there, whatever it thinks of the request."""
+    try:
+        with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - our own address
+            return True
+    except urllib.error.HTTPError as error:
+        error.close()
+        return True
+    except OSError:
+        return False
+
+
+def migrate(services: Services, root: Path, environment: Mapping[str, str]) -> None:
+    """Brings the database up to date, one command at a time."""
+    say("Bringing the database up to date")
+    log = services.state.log("migrate")
+    python = str(services.installation.python)
+    command = [python, str(root / "manage.py"), "migrate", "--no-input"]
+    with services.state.lock("migrate"), log.open("wb") as stream:
+        answer = subprocess.run(  # noqa: S603 - our own Python
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            env=environment,
+            check=False,
+        )
+    if answer.returncode:
+        last = (log.read_text(errors="replace").strip().splitlines() or ["nothing"])[-1]
+        raise Problem(f"The database cannot be brought up to date ({last}): see {log}.")
+
+
+def foreground(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Runs a command that owns the terminal, Ctrl-C included; its exit status."""
+    child = subprocess.Popen(command, env=environment)  # noqa: S603 - our own Python
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        status = child.wait()
+    except Interrupted:  # not from the terminal: the child does not know yet
+        child.terminate()
+        status = child.wait()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return 128 - status if status < 0 else status
