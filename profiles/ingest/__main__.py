@@ -9,14 +9,15 @@ from typing import Any
 
 import pi_heif
 
-from profiles.ingest.apart import MEMORY_BYTES, REFUSED
+from profiles.ingest.apart import REFUSED
 from profiles.ingest.decoding import decode
 from profiles.ingest.refusal import IngestError, Limits
 
 
 def main(job: dict[str, Any]) -> int:
     """Exit status: 0 with an image, REFUSED with the error's kind and message."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    memory_bytes = job.pop("memory_bytes")
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold the photo
     pi_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
     limits = Limits(**job.pop("limits"))

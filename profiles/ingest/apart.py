@@ -20,14 +20,19 @@ from profiles.ingest.decoding import damaged
 from profiles.ingest.refusal import IngestError, Limits
 
 REFUSED: Final = 65  # exit status, EX_DATAERR of sysexits.h
-MEMORY_BYTES: Final = 2 * 1024**3  # 52 megapixels need about a third of it
+_MEMORY_BYTES: Final = 2 * 1024**3  # 52 megapixels need about a third of it
 _TIMEOUT_SECONDS: Final = 30.0
 _ROOT: Final = Path(__file__).resolve().parents[2]
 
 
 def decode(data: bytes, kind: str, *, limits: Limits, side_pixels: int) -> Image.Image:
     """Like `decoding.decode`, and a crash, a hang or too much memory is damage too."""
-    job = {"kind": kind, "limits": asdict(limits), "side_pixels": side_pixels}
+    job = {
+        "memory_bytes": _MEMORY_BYTES,
+        "limits": asdict(limits),
+        "kind": kind,
+        "side_pixels": side_pixels,
+    }
     try:
         done = subprocess.run(  # noqa: S603 - our own module, arguments of ours alone
             [sys.executable, "-m", "profiles.ingest", json.dumps(job)],

@@ -21,7 +21,7 @@ _OTHER_FORMATS: Final = re.compile(
 )
 _SECOND_FILES: Final = re.compile(
     rb"%PDF-|PK\x03\x04|PK\x05\x06|GIF8[79]a|\x7fELF|Rar!\x1a\x07|7z\xbc\xaf\x27\x1c|"
-    rb"<html|<script|<\?php|<!doctype|<svg\s|#!/",
+    rb"<html|<script|<\?php|<!doctype|<svg\s|#!/(bin|usr)/",
     re.IGNORECASE,
 )
 # Readers of PDF look for its header in the first 1024 bytes of any file.
