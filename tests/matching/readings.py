@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
 from numpy.random import Generator
 
 from annotation.schema import NOT_VISIBLE, SCHEMA, Kind, unseen, unseen_attributes
-from matching.features import VISUAL_WIDTH, FeatureSpace, FloatArray, Sighting
+from matching.features import VISUAL_WIDTH, FeatureSpace, Sighting
 from matching.population import fit_space
 
 Shown = str | Mapping[str, float]
@@ -58,9 +59,15 @@ def random_sighting(rng: Generator) -> Sighting:
     return Sighting(random_reading(rng), raw / np.linalg.norm(raw))
 
 
-def random_space(rng: Generator, *, photos: int = 40) -> FeatureSpace:
-    """The feature space of a random population."""
-    return fit_space([random_sighting(rng) for _ in range(photos)], model="random")
+def random_space(seed: int) -> FeatureSpace:
+    """The feature space of one of eight random populations."""
+    return _space(seed % 8)
+
+
+@cache
+def _space(seed: int) -> FeatureSpace:
+    rng = np.random.default_rng(seed)
+    return fit_space([random_sighting(rng) for _ in range(12)], model="random")
 
 
 def scaled(
@@ -72,13 +79,3 @@ def scaled(
     changed[name] = {value: by * p for value, p in changed[name].items()}
     changed[name][NOT_VISIBLE] = 1.0 - by * seen
     return changed
-
-
-def likes_and_dislikes(
-    space: FeatureSpace, liked: list[Sighting], disliked: list[Sighting]
-) -> tuple[FloatArray, list[bool]]:
-    """Features and labels of examples, the liked first."""
-    from matching.features import photo_matrix
-
-    labels = [True] * len(liked) + [False] * len(disliked)
-    return photo_matrix(space, [*liked, *disliked]), labels

@@ -115,7 +115,7 @@ def test_light_brown_hair_matches_blonde_better_than_black(
 @given(seed=SEEDS)
 def test_presence_is_recovered_from_the_features(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    space, photo = random_space(rng, photos=10), random_sighting(rng)
+    space, photo = random_space(seed), random_sighting(rng)
     p, seen = probabilities([photo.attributes])
     sizes = [len(a.values) for a in SCHEMA]
     expected = p[0] - np.repeat(seen[0], sizes) * space.mean
@@ -126,7 +126,7 @@ def test_presence_is_recovered_from_the_features(seed: int) -> None:
 @given(seed=SEEDS)
 def test_the_addends_of_the_values_sum_to_the_inner_product(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    space, photo = random_space(rng, photos=10), random_sighting(rng)
+    space, photo = random_space(seed), random_sighting(rng)
     weights, features = rng.normal(size=WIDTH), photo_features(space, photo)
     addends = presence(space, features) * value_weights(space, weights)
     attributes = features[VISUAL_WIDTH:] @ weights[VISUAL_WIDTH:]
