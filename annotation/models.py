@@ -56,7 +56,11 @@ class Annotation(models.Model):
             # Running twice equals running once.
             models.UniqueConstraint(
                 fields=[
-                    "photo", "backend", "model", "prompt_version", "schema_version",
+                    "photo",
+                    "backend",
+                    "model",
+                    "prompt_version",
+                    "schema_version",
                 ],
                 name="annotation_once_per_photo_and_version",
             ),

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
@@ -173,7 +173,6 @@ def annotate(annotation_ids: Sequence[int]) -> int:
 
 def _read(rows: Sequence[Annotation]) -> list[Reading | AnnotationError]:
     """One outcome per row; a file that cannot be opened fails alone."""
-    outcomes: list[Reading | AnnotationError] = []
     images: list[bytes] = []
     for row in rows:
         try:
@@ -185,9 +184,8 @@ def _read(rows: Sequence[Annotation]) -> list[Reading | AnnotationError]:
             raise TransientError("storage-unavailable") from error
     present = [image for image in images if image]
     readings = iter(get_annotator().read(present) if present else [])
-    for image in images:
-        outcomes.append(next(readings) if image else PermanentError("file-missing"))
-    return outcomes
+    missing = PermanentError("file-missing")
+    return [next(readings) if image else missing for image in images]
 
 
 def _settle(row: Annotation, outcome: Reading | AnnotationError) -> None:
@@ -222,7 +220,7 @@ def record(row: Annotation, reading: Reading) -> None:
 
 
 def rounded(attributes: Attributes) -> dict[str, dict[str, float]]:
-    """Probabilities to four decimals: finer than any annotator knows, half the bytes."""
+    """Probabilities to four decimals: finer than annotators know, half the bytes."""
     return {
         name: {value: round(p, DECIMALS) for value, p in distribution.items()}
         for name, distribution in attributes.items()
@@ -246,7 +244,7 @@ def _count_attempt(annotation_ids: Sequence[int], reason: str) -> None:
 
 
 def _apply_gates(photo: Photo, gates: dict[Gate, Verdict]) -> None:
-    """A failed gate quarantines; only four passes publish; a moderator's word stands."""
+    """A failed gate quarantines; four passes publish; a moderator's word stands."""
     if photo.approval_source in {
         Photo.ApprovalSource.MODERATOR,
         Photo.ApprovalSource.CURATED,
@@ -262,9 +260,7 @@ def _apply_gates(photo: Photo, gates: dict[Gate, Verdict]) -> None:
 
 
 def _tell(photo_id: uuid.UUID, profile_id: uuid.UUID) -> None:
-    signals.photo_annotated.send(
-        Annotation, photo_id=photo_id, profile_id=profile_id
-    )
+    signals.photo_annotated.send(Annotation, photo_id=photo_id, profile_id=profile_id)
 
 
 # Correcting ---------------------------------------------------------------------------
@@ -277,7 +273,7 @@ def correct(
     attribute: str,
     values: Sequence[str],
     reason: str,
-    moderator: AbstractBaseUser | None,
+    moderator: User | None,
 ) -> Correction:
     """Say what an attribute of a photo really is; no values means `not_visible`.
 
@@ -302,7 +298,9 @@ def certain(attribute: Attribute, values: Sequence[str]) -> dict[str, float]:
     """The distribution of somebody who knows; InvalidError if it cannot be."""
     unknown = set(values) - set(attribute.values)
     if unknown:
-        raise InvalidError(f"{attribute.name} has no value {', '.join(sorted(unknown))}.")
+        raise InvalidError(
+            f"{attribute.name} has no value {', '.join(sorted(unknown))}."
+        )
     if attribute.kind is Kind.ONE and len(values) > 1:
         raise InvalidError(f"{attribute.name} takes one value.")
     known = {value: float(value in values) for value in attribute.values}

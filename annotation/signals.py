@@ -1,4 +1,4 @@
-"""News from `annotation` for the apps above; sent inside the transaction that makes it true."""
+"""News from `annotation` for the apps above, sent inside its transaction."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def annotate(annotation_ids: list[int]) -> None:
 
 @dramatiq.actor(queue_name="annotation", max_retries=5)
 def follow_consent(profile_id: str) -> None:
-    """Read the photos of somebody who consents; forget those of somebody who doesn't."""
+    """Read the photos of whoever consents; forget those of whoever no longer does."""
     profile = Profile.objects.filter(pk=uuid.UUID(profile_id)).first()
     if profile is None:
         return

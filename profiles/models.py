@@ -181,9 +181,7 @@ def annotation_path(photo: Photo, _name: str) -> str:
 class PhotoQuerySet(models.QuerySet["Photo"]):
     def published(self) -> PhotoQuerySet:
         """Photos that other people may see."""
-        return self.filter(
-            purpose=Photo.Purpose.PROFILE, status=Photo.Status.APPROVED
-        )
+        return self.filter(purpose=Photo.Purpose.PROFILE, status=Photo.Status.APPROVED)
 
     def usable_as_example(self, viewer: Profile) -> PhotoQuerySet:
         """Photos `viewer` may search by: own live anchors, and what they may see."""

@@ -79,10 +79,10 @@ def coarse(degrees: float | None) -> float | None:
 
 @transaction.atomic
 def create_profile(
-    *, client: Client, consent: bool, synthetic: bool = False, **fields: Any
+    *, client_id: uuid.UUID, consent: bool, synthetic: bool = False, **fields: Any
 ) -> Profile:
-    """A new person. Raises InvalidError if they are not an adult."""
-    profile = Profile(client=client, synthetic=synthetic)
+    """A new person. Raises InvalidError for what cannot be, a child above all."""
+    profile = Profile(client_id=client_id, synthetic=synthetic)
     _apply(profile, fields)
     profile.consented_at = timezone.now() if consent else None
     profile.save()
@@ -114,10 +114,19 @@ def _apply(profile: Profile, fields: dict[str, Any]) -> None:
         setattr(profile, name, value)
     profile.latitude = coarse(profile.latitude)
     profile.longitude = coarse(profile.longitude)
+    _check_whole(profile)
+
+
+def _check_whole(profile: Profile) -> None:
+    """What no single field can know; the database's constraints say it again."""
     if not ADULT_AGE <= profile.age() <= OLDEST_AGE:
         raise InvalidError(
             f"A person must be {ADULT_AGE} to {OLDEST_AGE} years old.", kind="not-adult"
         )
+    if profile.sought_age_min > profile.sought_age_max:
+        raise InvalidError("sought_age_min must not exceed sought_age_max.")
+    if (profile.latitude is None) != (profile.longitude is None):
+        raise InvalidError("latitude and longitude go together.")
 
 
 @transaction.atomic
@@ -181,9 +190,7 @@ def _ingest(data: bytes) -> Ingested:
 
 
 def _existing(owner: Profile, purpose: Photo.Purpose, new: Ingested) -> Photo | None:
-    return Photo.objects.filter(
-        owner=owner, purpose=purpose, sha256=new.sha256
-    ).first()
+    return Photo.objects.filter(owner=owner, purpose=purpose, sha256=new.sha256).first()
 
 
 def _check_room(owner: Profile, purpose: Photo.Purpose) -> None:
@@ -233,15 +240,11 @@ def approve(photo_id: uuid.UUID, *, source: Photo.ApprovalSource) -> bool:
     changed = (
         Photo.objects.filter(pk=photo_id)
         .exclude(status=Photo.Status.APPROVED)
-        .update(
-            status=Photo.Status.APPROVED, approval_source=source, status_reason=""
-        )
+        .update(status=Photo.Status.APPROVED, approval_source=source, status_reason="")
     )
     if changed:
         photo = Photo.objects.only("owner_id").get(pk=photo_id)
-        signals.photo_approved.send(
-            Photo, photo_id=photo_id, profile_id=photo.owner_id
-        )
+        signals.photo_approved.send(Photo, photo_id=photo_id, profile_id=photo.owner_id)
     return bool(changed)
 
 

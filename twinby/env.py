@@ -51,7 +51,7 @@ def env_list(name: str, default: str = "") -> list[str]:
 
 
 def env_secret(name: str) -> str:
-    """A secret from NAME, or from the file that NAME_FILE names; "" where neither is set.
+    """A secret from NAME, or from the file that NAME_FILE names; "" without either.
 
     Raises EnvError, without the value, if the file cannot be read.
     """

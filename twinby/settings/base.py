@@ -1,4 +1,4 @@
-"""Complete and safe settings; `production` only hardens them, `test` only quickens them.
+"""Complete and safe settings; `production` hardens them, `test` quickens them.
 
 Every knob is an environment variable, read by `twinby.env` and listed in .env.example.
 """
@@ -9,9 +9,12 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import django_stubs_ext
 from django.core.exceptions import ImproperlyConfigured
 
 from twinby.env import env_bool, env_float, env_int, env_list, env_secret, env_text
+
+django_stubs_ext.monkeypatch()  # ModelAdmin[Photo] and its like, at run time
 
 ROOT = Path(__file__).resolve().parents[2]
 DEBUG = False
@@ -73,6 +76,9 @@ TEMPLATES = [
 # Databases and queues -------------------------------------------------------------
 
 
+DB_TIMEOUT_MS = env_int("TWINBY_DB_TIMEOUT_MS", 30_000)
+
+
 def database(url: str) -> dict[str, object]:
     """Django's DATABASES entry for a postgres:// URL, with a small connection pool."""
     parts = urlsplit(url)
@@ -94,7 +100,7 @@ def database(url: str) -> dict[str, object]:
         "OPTIONS": {
             "connect_timeout": 5,
             "pool": {"min_size": 0, "max_size": env_int("TWINBY_DB_POOL", 8)},
-            "options": f"-c statement_timeout={env_int('TWINBY_DB_TIMEOUT_MS', 30_000)}",
+            "options": f"-c statement_timeout={DB_TIMEOUT_MS}",
         },
     }
 
@@ -186,16 +192,13 @@ WISH_THRESHOLD = env_float("TWINBY_WISH_THRESHOLD", 0.5)
 TOKEN_LIFETIME = timedelta(seconds=env_int("TWINBY_TOKEN_SECONDS", 900))
 REQUESTS_PER_MINUTE = env_int("TWINBY_REQUESTS_PER_MINUTE", 100)
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["twinby.rest.CallerAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["twinby.rest.callers.CallerAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "DEFAULT_THROTTLE_CLASSES": ["twinby.rest.SubjectThrottle"],
-    "DEFAULT_VERSIONING_CLASS": "rest_framework.versioning.URLPathVersioning",
-    "DEFAULT_VERSION": "v1",
-    "ALLOWED_VERSIONS": ["v1"],
+    "DEFAULT_THROTTLE_CLASSES": ["twinby.rest.throttle.SubjectThrottle"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "twinby.rest.problem_response",
+    "EXCEPTION_HANDLER": "twinby.rest.problems.problem_response",
     "UNAUTHENTICATED_USER": None,
     "NUM_PROXIES": env_int("TWINBY_PROXIES", 0),
 }

@@ -9,8 +9,8 @@ from pathlib import Path
 os.environ.setdefault("DATABASE_URL", "postgres://twinby@127.0.0.1:5432/twinby")
 os.environ.setdefault("TWINBY_SECRET_KEY", "only-for-tests-" + "x" * 48)
 
-from twinby.settings.base import *  # noqa: E402, F403
-from twinby.settings.base import DATABASES, DRAMATIQ_BROKER  # noqa: E402
+from twinby.settings.base import *  # noqa: F403
+from twinby.settings.base import DATABASES, DRAMATIQ_BROKER
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 ANNOTATOR = "fake"

@@ -1,0 +1,107 @@
+"""manage annotatephotos PATH… --jsonl OUT: read any photos, without a database."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from annotation.backends import UnknownBackendError, get_annotator
+from annotation.backends.base import AnnotationError, Annotator, Reading
+from annotation.services import rounded
+from profiles.ingest import IngestError, ingest
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".heif"}
+FEATURE_DECIMALS = 6
+
+
+class Command(BaseCommand):
+    help = "Read photos or folders of photos into one JSON line each."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("paths", nargs="+", type=Path)
+        parser.add_argument("--backend", default=None, help="default: the active one")
+        parser.add_argument(
+            "--jsonl", default="-", metavar="OUT", help="a file, or - for stdout"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        files = list(photo_files(options["paths"]))
+        if not files:
+            raise CommandError("No photos there; expected files or folders of them.")
+        try:
+            annotator = get_annotator(options["backend"])
+        except UnknownBackendError as error:
+            raise CommandError(str(error)) from None
+        if options["jsonl"] == "-":
+            self._write(annotator, files, sys.stdout)
+        else:
+            with Path(options["jsonl"]).open("w", encoding="utf-8") as out:
+                self._write(annotator, files, out)
+
+    def _write(self, annotator: Annotator, files: list[Path], out: IO[str]) -> None:
+        done = 0
+        for batch in batches(files, settings.ANNOTATION_BATCH):
+            for line in read_batch(annotator, batch):
+                out.write(json.dumps(line) + "\n")
+            done += len(batch)
+            self.stderr.write(f"\r{done}/{len(files)} photos", ending="")
+        self.stderr.write("")
+
+
+def photo_files(paths: Iterable[Path]) -> Iterator[Path]:
+    """The files named, and every photo in the folders named, in a stable order."""
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(
+                file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES
+            )
+        elif path.exists():
+            yield path
+        else:
+            raise CommandError(f"There is no {path}.")
+
+
+def batches(files: Iterable[Path], size: int) -> Iterator[list[Path]]:
+    """Lists of at most `size` files."""
+    rest = iter(files)
+    while batch := list(islice(rest, size)):
+        yield batch
+
+
+def read_batch(annotator: Annotator, files: list[Path]) -> list[dict[str, Any]]:
+    """One line per file; a file that cannot be read says why in `error`."""
+    lines: dict[Path, dict[str, Any]] = {}
+    images: dict[Path, bytes] = {}
+    for file in files:
+        try:
+            images[file] = ingest(file.read_bytes()).annotation
+        except IngestError as error:
+            lines[file] = {"file": str(file), "error": error.kind}
+    outcomes = annotator.read(list(images.values())) if images else []
+    for file, outcome in zip(images, outcomes, strict=True):
+        lines[file] = described(file, outcome)
+    return [lines[file] for file in files]
+
+
+def described(file: Path, outcome: Reading | AnnotationError) -> dict[str, Any]:
+    """A reading, or the reason for none, as a JSON object."""
+    if isinstance(outcome, AnnotationError):
+        return {"file": str(file), "error": outcome.reason}
+    features = outcome.features
+    return {
+        "file": str(file),
+        "attributes": rounded(outcome.attributes),
+        "features": None
+        if features is None
+        else [round(float(f), FEATURE_DECIMALS) for f in features],
+        "gates": dict(outcome.gates),
+        "seconds": round(outcome.seconds, 5),
+    }

@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class MatchingConfig(AppConfig):
+    name = "matching"
+    verbose_name = "Matching"
+
+    def ready(self) -> None:
+        from matching import privacy, receivers
+        from profiles.privacy import register
+
+        register("matching", privacy.export_vectors)
+        self.wired = receivers

@@ -1,0 +1,64 @@
+"""What is searched: versioned feature spaces, and one vector a person in each."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from pgvector.django import HalfVectorField
+
+from matching.features import STORED_WIDTH, FeatureSpace
+from profiles.models import Profile
+
+
+class Space(models.Model):
+    """A stored `FeatureSpace`. One is active; a new one is filled beside it first."""
+
+    class Status(models.TextChoices):
+        BUILDING = "building"
+        ACTIVE = "active"
+        RETIRED = "retired"
+
+    version = models.CharField(max_length=32, unique=True)
+    # {"mean": …, "scale": …, …}: FeatureSpace.to_dict().
+    content = models.JSONField()
+    photos = models.PositiveIntegerField(default=0)
+    status = models.CharField(max_length=8, choices=Status, default=Status.BUILDING)
+    created_at = models.DateTimeField(auto_now_add=True)
+    activated_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["status"], condition=Q(status="active"), name="one_active_space"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.version
+
+    def load(self) -> FeatureSpace:
+        """The space itself; ValueError if it is of another attribute schema."""
+        return FeatureSpace.from_dict(self.content)
+
+
+class PersonVector(models.Model):
+    """A searchable person in one space; gone as soon as they may not be found."""
+
+    profile = models.ForeignKey(Profile, models.CASCADE, related_name="vectors")
+    space = models.ForeignKey(Space, models.CASCADE, related_name="vectors")
+    # [visual 512 ; attributes 132 ; slack ; zeros]: features.pack.
+    vector = HalfVectorField(dimensions=STORED_WIDTH)
+    # {"eyewear.glasses": 0.93}: what can be seen of the person, for hard wishes.
+    presence = models.JSONField(default=dict)
+    photos = models.PositiveSmallIntegerField(default=0)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["profile", "space"], name="one_vector_per_person_and_space"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.profile_id} in {self.space_id}"

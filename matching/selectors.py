@@ -1,0 +1,173 @@
+"""The only SQL that reads vectors: who passes the hard filters, in order of liking."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from django.conf import settings
+from django.db import models
+from django.db.models import F, FloatField, Q, Value
+from django.db.models.functions import ASin, Cast, Cos, Least, Power, Radians, Sin, Sqrt
+from django.utils import timezone
+from pgvector.django import MaxInnerProduct, VectorField
+
+from matching.features import STORED_WIDTH, WIDTH
+from matching.models import PersonVector, Space
+from profiles.models import ADULT_AGE, OLDEST_AGE, Profile
+from twinby.errors import InvalidError
+
+EARTH_RADIUS_KM = 6371.0088  # mean radius, IUGG
+KM_PER_DEGREE = EARTH_RADIUS_KM * math.pi / 180
+SMOKING = "objects.cigarette"
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What a person insists on, beyond what always holds (`Profile.visible_to`).
+
+    `must` and `never` name "attribute.value" wishes: a must fails where nothing is
+    known, a never passes. `smokes=False` also believes what people declare.
+    """
+
+    genders: tuple[str, ...] = ()
+    age_min: int = ADULT_AGE
+    age_max: int = OLDEST_AGE
+    radius_km: float | None = None
+    must: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
+    smokes: bool | None = None
+    exclude: frozenset[uuid.UUID] = field(default_factory=frozenset)
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a page ended: the next one holds whatever comes strictly after."""
+
+    distance: float
+    profile_id: uuid.UUID
+
+
+@dataclass(frozen=True)
+class Found:
+    """A candidate as stored: `vector` is (768,), `distance` is -<vector, query>."""
+
+    profile_id: uuid.UUID
+    vector: npt.NDArray[np.float64]
+    distance: float
+
+
+def candidates(
+    viewer: Profile,
+    *,
+    space: Space,
+    query: npt.NDArray[np.float64],
+    filters: Filters,
+    limit: int,
+    after: Position | None = None,
+) -> list[Found]:
+    """The first `limit` people by inner product with `query` (644,), exactly.
+
+    Every row that passes the filters is scored, in float32 over the stored halves: no
+    index, no lost match. Ties are broken by id, so that pages never overlap.
+    """
+    padded = np.zeros(STORED_WIDTH, dtype=np.float32)
+    padded[:WIDTH] = query
+    exact = Cast("vector", VectorField(dimensions=STORED_WIDTH))
+    rows = eligible(viewer, space=space, filters=filters).annotate(
+        distance=MaxInnerProduct(exact, padded.tolist())
+    )
+    if after is not None:
+        rows = rows.filter(
+            Q(distance__gt=after.distance)
+            | Q(distance=after.distance, profile_id__gt=after.profile_id)
+        )
+    ordered = rows.order_by("distance", "profile_id")
+    found = ordered.values_list("profile_id", "vector", "distance")[:limit]
+    return [Found(pk, _numbers(vector), distance) for pk, vector, distance in found]
+
+
+def _numbers(vector: object) -> npt.NDArray[np.float64]:
+    """pgvector's HalfVector, or whatever its next release gives, as float64."""
+    plain = vector.to_list() if hasattr(vector, "to_list") else vector
+    return np.asarray(plain, dtype=np.float64)
+
+
+def eligible(
+    viewer: Profile, *, space: Space, filters: Filters
+) -> models.QuerySet[PersonVector]:
+    """Vectors of the people that pass every hard filter; count() of it is exact."""
+    people: models.QuerySet[Profile] = Profile.objects.visible_to(viewer).aged(
+        filters.age_min, filters.age_max, on=timezone.localdate()
+    )
+    if filters.genders:
+        people = people.filter(gender__in=filters.genders)
+    if filters.exclude:
+        people = people.exclude(pk__in=filters.exclude)
+    if filters.radius_km is not None:
+        people = _near(people, viewer, filters.radius_km)
+    if filters.smokes is False:
+        people = people.exclude(smokes=True)
+    elif filters.smokes:
+        people = people.filter(smokes=True)
+    rows = PersonVector.objects.filter(space=space, profile__in=people)
+    return _wished(rows, filters)
+
+
+def _wished(
+    rows: models.QuerySet[PersonVector], filters: Filters
+) -> models.QuerySet[PersonVector]:
+    threshold = settings.WISH_THRESHOLD
+    never = set(filters.never) | ({SMOKING} if filters.smokes is False else set())
+    for wish in filters.must:
+        rows = rows.filter(**{f"presence__{wish}__gte": threshold})
+    for wish in sorted(never):
+        rows = rows.exclude(**{f"presence__{wish}__gt": threshold})
+    return rows
+
+
+def _near(
+    people: models.QuerySet[Profile], viewer: Profile, radius_km: float
+) -> models.QuerySet[Profile]:
+    """People within a great-circle distance; the box lets the index do most of it."""
+    if viewer.latitude is None or viewer.longitude is None:
+        raise InvalidError(
+            "radius_km needs a place: this person has no latitude and longitude.",
+            kind="place-unknown",
+        )
+    boxed = people.filter(_box(viewer.latitude, viewer.longitude, radius_km))
+    distance = _haversine_km(viewer.latitude, viewer.longitude)
+    return boxed.annotate(distance_km=distance).filter(distance_km__lte=radius_km)
+
+
+def _box(latitude: float, longitude: float, radius_km: float) -> Q:
+    """Bounds that hold the whole circle, across the antimeridian and the poles."""
+    reach = radius_km / KM_PER_DEGREE
+    within = Q(latitude__range=(latitude - reach, latitude + reach))
+    if abs(latitude) + reach >= 90:
+        return within  # the circle holds a pole, and with it every longitude
+    sine = math.sin(math.radians(reach)) / math.cos(math.radians(latitude))
+    width = math.degrees(math.asin(min(1.0, sine)))
+    west, east = longitude - width, longitude + width
+    around = Q(longitude__range=(west, east))
+    if west < -180:
+        around |= Q(longitude__gte=west + 360)
+    if east > 180:
+        around |= Q(longitude__lte=east - 360)
+    return within & around
+
+
+def _haversine_km(latitude: float, longitude: float) -> models.Expression:
+    """Great-circle distance to a row's place, in km (Sinnott 1984)."""
+    here_lat, here_lon = Radians(Value(latitude)), Radians(Value(longitude))
+    lat, lon = Radians(F("latitude")), Radians(F("longitude"))
+    chord = Power(Sin((lat - here_lat) / 2), 2) + Cos(here_lat) * Cos(lat) * Power(
+        Sin((lon - here_lon) / 2), 2
+    )
+    angle = ASin(Sqrt(Least(chord, Value(1.0))))
+    return models.ExpressionWrapper(
+        2 * EARTH_RADIUS_KM * angle, output_field=FloatField()
+    )

@@ -1,0 +1,1 @@
+"""What every REST door shares: callers, throttle, strict input, one shape of error."""

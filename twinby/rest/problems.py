@@ -1,0 +1,115 @@
+"""What goes wrong, in one shape: RFC 9457 problem+json with a stable `type`."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, JsonResponse
+from rest_framework import exceptions
+from rest_framework.response import Response
+from rest_framework.views import set_rollback
+
+from twinby.errors import DomainError
+
+logger = logging.getLogger(__name__)
+
+PROBLEM_TYPE = "application/problem+json"
+
+
+def problem(status: int, kind: str, detail: str, **extra: Any) -> dict[str, Any]:
+    """An RFC 9457 problem; its `type` is stable, its `detail` is for people."""
+    return {
+        "type": f"urn:twinby:problem:{kind}",
+        "title": kind.replace("-", " ").capitalize(),
+        "status": status,
+        "detail": detail,
+        **extra,
+    }
+
+
+def problem_response(error: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's exception handler: every error we expect, in one shape."""
+    set_rollback()
+    body = _problem_of(error)
+    if body is None:
+        return None
+    response = Response(body, status=body["status"], content_type=PROBLEM_TYPE)
+    wait = getattr(error, "wait", None)  # DRF's Throttled, in seconds
+    if wait:
+        response["Retry-After"] = str(int(wait) + 1)
+    if body["status"] == 401:
+        response["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def _problem_of(error: Exception) -> dict[str, Any] | None:
+    if isinstance(error, DomainError):
+        return problem(error.status, error.problem_kind, error.message, **error.extra)
+    if isinstance(error, exceptions.ValidationError):
+        return problem(
+            400,
+            "invalid-request",
+            "The request has fields that cannot be accepted; see errors.",
+            errors=_field_errors(error.detail),
+        )
+    if isinstance(error, Http404):
+        return problem(404, "not-found", "There is nothing here.")
+    if isinstance(error, PermissionDenied):
+        return problem(403, "forbidden", "This is not allowed.")
+    if isinstance(error, exceptions.APIException):
+        return _problem_of_api(error)
+    if isinstance(error, OperationalError | InterfaceError):
+        logger.error("The database does not answer: %s", type(error).__name__)
+        return problem(503, "unavailable", "The database does not answer; try again.")
+    return None
+
+
+_API_KINDS: dict[type[exceptions.APIException], str] = {
+    exceptions.NotAuthenticated: "not-authenticated",
+    exceptions.AuthenticationFailed: "not-authenticated",
+    exceptions.ParseError: "malformed-request",
+    exceptions.MethodNotAllowed: "method-not-allowed",
+    exceptions.NotAcceptable: "not-acceptable",
+    exceptions.UnsupportedMediaType: "unsupported-media-type",
+    exceptions.Throttled: "too-many-requests",
+    exceptions.PermissionDenied: "forbidden",
+    exceptions.NotFound: "not-found",
+}
+
+
+def _problem_of_api(error: exceptions.APIException) -> dict[str, Any]:
+    kinds = [kind for cls, kind in _API_KINDS.items() if isinstance(error, cls)]
+    detail = error.detail.get("detail") if isinstance(error.detail, dict) else None
+    return problem(
+        error.status_code,
+        kinds[0] if kinds else "invalid-request",
+        str(detail or error.detail),
+    )
+
+
+def _field_errors(detail: Any, path: str = "") -> list[dict[str, str]]:
+    """DRF's nested errors as a flat list of {"field": "filters.age_min", "message"}."""
+    if isinstance(detail, dict):
+        return [
+            found
+            for name, inner in detail.items()
+            for found in _field_errors(inner, f"{path}.{name}" if path else str(name))
+        ]
+    if isinstance(detail, list):
+        return [found for inner in detail for found in _field_errors(inner, path)]
+    return [{"field": path, "message": str(detail)}]
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
+    """The 404 of paths that no URL pattern knows."""
+    body = problem(404, "not-found", "There is nothing at this address.")
+    return JsonResponse(body, status=404, content_type=PROBLEM_TYPE)
+
+
+def server_error(request: HttpRequest) -> JsonResponse:
+    """A surprise: the log has the trace, the client gets no detail."""
+    body = problem(500, "internal-error", "Something broke here; it has been logged.")
+    return JsonResponse(body, status=500, content_type=PROBLEM_TYPE)

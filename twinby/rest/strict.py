@@ -1,0 +1,27 @@
+"""What may be said: input that is understood whole or refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """Input that refuses fields it does not know: a typo is an error, not a no-op."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, dict):
+            unknown = sorted(set(data) - set(self.fields))
+            if unknown:
+                raise serializers.ValidationError(
+                    {str(name): ["Unknown field."] for name in unknown}
+                )
+        return super().to_internal_value(data)
+
+
+def validated(serializer: type[serializers.Serializer[Any]], data: Any) -> Any:
+    """The input's validated data; raises DRF's ValidationError."""
+    instance = serializer(data=data)
+    instance.is_valid(raise_exception=True)
+    return instance.validated_data
