@@ -26,8 +26,8 @@ from matching.preference import LinearPreference
 
 FloatArray = npt.NDArray[np.float64]
 
-# Less than this changes a probability by about one percent: not worth a word.
-NEGLIGIBLE = 0.05
+# Less than this changes a probability by half a percent: not worth a word.
+NEGLIGIBLE = 0.02
 # A photo is named if it brings at least half of what the strongest one does.
 NAMED_SHARE = 0.5
 # A value shows where it is this far from the average photo to a sure sighting of it;

@@ -1,0 +1,94 @@
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from matching.features import WIDTH, FloatArray
+from matching.preference import BayesianPreference
+from matching.ranking import Candidate, Ranked, page, rank
+
+
+@pytest.fixture
+def taste() -> BayesianPreference:
+    """Likes the first feature, and nothing else."""
+    return BayesianPreference.fit(np.eye(1, WIDTH), liked=[True])
+
+
+def people(**first_features: float) -> list[Candidate]:
+    return [
+        Candidate(id=name, features=amount * np.eye(1, WIDTH)[0])
+        for name, amount in first_features.items()
+    ]
+
+
+def names(ranked: Sequence[Ranked]) -> list[str]:
+    return [r.candidate.id for r in ranked]
+
+
+def test_the_most_liked_come_first(taste: BayesianPreference) -> None:
+    ranked = rank(people(ann=0.1, bob=2.0, cy=-1.0), preference=taste)
+    assert names(ranked) == ["bob", "ann", "cy"]
+    assert ranked[0].score > ranked[1].score > 0 > ranked[2].score
+
+
+def test_equal_people_are_ordered_by_id(taste: BayesianPreference) -> None:
+    forward = rank(people(cy=1.0, ann=1.0, bob=1.0), preference=taste)
+    backward = rank(people(bob=1.0, ann=1.0, cy=1.0), preference=taste)
+    assert names(forward) == names(backward) == ["ann", "bob", "cy"]
+
+
+def test_nobody_ranks_as_nobody(taste: BayesianPreference) -> None:
+    assert rank([], preference=taste) == []
+
+
+def test_the_match_score_is_the_probability_of_a_like(
+    taste: BayesianPreference,
+) -> None:
+    (ranked,) = rank(people(ann=0.0), preference=taste)
+    assert ranked.match_score == 0.5
+
+
+def newcomers_first(candidates: Sequence[Candidate], _: FloatArray) -> FloatArray:
+    return np.array([5.0 if c.id.startswith("new") else 0.0 for c in candidates])
+
+
+def halve(_: Sequence[Candidate], scores: FloatArray) -> FloatArray:
+    return -scores / 2
+
+
+def test_a_stage_adds_to_the_score_but_not_to_the_match_score(
+    taste: BayesianPreference,
+) -> None:
+    candidates = people(ann=1.0, new_bob=0.0)
+    ranked = rank(candidates, preference=taste, stages={"boost": newcomers_first})
+    assert names(ranked) == ["new_bob", "ann"]
+    assert ranked[0].stages == {"boost": 5.0}
+    assert ranked[0].score == ranked[0].preference + 5.0
+    assert ranked[0].match_score == 0.5
+
+
+def test_a_stage_sees_what_the_stages_before_made(taste: BayesianPreference) -> None:
+    stages = {"boost": newcomers_first, "halve": halve}
+    (ranked,) = rank(people(new_bob=0.0), preference=taste, stages=stages)
+    assert ranked.stages == {"boost": 5.0, "halve": -2.5}
+    assert ranked.score == 2.5
+
+
+def test_pages_follow_each_other_without_gaps_or_repeats(
+    taste: BayesianPreference,
+) -> None:
+    ranked = rank(people(ann=1.0, bob=1.0, cy=0.5, di=2.0, ed=1.0), preference=taste)
+    first = page(ranked, limit=2)
+    second = page(ranked, limit=2, after=first[-1].position)
+    third = page(ranked, limit=2, after=second[-1].position)
+    assert names([*first, *second, *third]) == names(ranked)
+    assert page(ranked, limit=2, after=third[-1].position) == []
+
+
+def test_a_page_goes_on_though_the_last_person_shown_has_left(
+    taste: BayesianPreference,
+) -> None:
+    ranked = rank(people(ann=3.0, bob=2.0, cy=1.0), preference=taste)
+    after = ranked[1].position
+    remaining = [r for r in ranked if r.candidate.id != "bob"]
+    assert names(page(remaining, limit=5, after=after)) == ["cy"]
