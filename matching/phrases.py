@@ -8,6 +8,8 @@ from matching.explain import NEGLIGIBLE, Explanation, Message, Reason, Wish
 
 MAX_RAISING = 3
 MAX_LOWERING = 2
+# A wish is said if it has at least a quarter of the weight of the strongest.
+STRONG = 0.25
 
 # Only names that are not their own words once the underscores are gone.
 WORDS: Mapping[str, str] = {
@@ -34,8 +36,10 @@ def sentence(explanation: Explanation) -> str:
 
 def understood(found: Sequence[Wish]) -> str:
     """Say the strongest wishes and aversions, of the order that `wishes` gives."""
-    wished = [w for w in found if w.weight > NEGLIGIBLE and w.liked]
-    averse = [w for w in reversed(found) if w.weight < -NEGLIGIBLE and w.disliked]
+    strongest = max((abs(w.weight) for w in found), default=0.0)
+    least = max(NEGLIGIBLE, STRONG * strongest)
+    wished = [w for w in found if w.weight > least and w.liked]
+    averse = [w for w in reversed(found) if w.weight < -least and w.disliked]
     clauses = []
     if wished:
         clauses.append(f"You seem to like {_listing(wished[:MAX_RAISING])}.")

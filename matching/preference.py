@@ -22,13 +22,14 @@ FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
 # Prior variance in log-odds that one seen attribute, and the visual part, may bring
-# (each has mean square 1): 20 of them make a standard deviation of 1.7.
-ATTRIBUTE_VARIANCE = 0.1
-VISUAL_VARIANCE = 1.0
+# (each has mean square 1): ten of them and the look make a standard deviation of 2.
+ATTRIBUTE_VARIANCE = 0.25
+VISUAL_VARIANCE = 1.5
 # Rocchio's customary share of the disliked (Manning et al. 2008, 9.1.1).
 DISLIKE_SHARE = 0.5
-# A weak logistic fit of n balanced examples weighs the difference of means by n / 4.
-PLAIN_GAIN = 2.5
+# What brings the plain formula to the scale of log-odds: five likes, each of which a
+# logistic fit would still credit with about 0.3.
+PLAIN_GAIN = 1.5
 
 MAX_NEWTON_STEPS = 100
 NEWTON_TOLERANCE = 1e-10

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -30,6 +32,7 @@ from matching.preference import (
     LinearPreference,
     PlainPreference,
     Prior,
+    sigmoid,
 )
 from tests.matching.readings import random_sighting, random_space, reading, sighting
 
@@ -61,6 +64,9 @@ def explain(
 
 def say(space: FeatureSpace, taste: LinearPreference, *photos: Sighting) -> str:
     return sentence(explain(space, taste, *photos))
+
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "ranking.md"
 
 
 @given(seed=SEEDS, labels=LABELS, plain=st.booleans(), slider=st.floats(0, 3))
@@ -170,6 +176,21 @@ def test_the_sentence_says_gym_and_which_photos(
     assert said.startswith("You seem to like setting gym (in 4 liked and 0 disliked)")
     found = say(space, gym_lover, sighting(setting="gym"), sighting(setting="gym"))
     assert found == "Similar setting (gym), like photos 1, 2, 4 and 5."
+
+
+def test_the_worked_example_of_the_documentation_is_what_is_computed(
+    space: FeatureSpace, gym_lover: BayesianPreference
+) -> None:
+    text = DOCUMENT.read_text()
+    weights = {w.value: w.weight for w in wishes(space, preference=gym_lover)}
+    for value in ("gym", "home", "cafe"):
+        photos = [sighting(setting=value)] * 2
+        explained = explain(space, gym_lover, *photos)
+        match = sigmoid(np.array(explained.score))
+        row = f"| {value} | {weights[value]:.2f} | {explained.score:.2f} | {match:.2f}"
+        assert row in text
+        assert sentence(explained) in text
+    assert understood(wishes(space, preference=gym_lover)) in text
 
 
 def test_somebody_elsewhere_is_not_said_to_be_similar(
