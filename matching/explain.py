@@ -6,7 +6,7 @@ only what its addend says: which attribute, which way, through which example pho
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from annotation.schema import BY_NAME, value_names
 from matching.features import (
-    BLOCKS,
     VALUE_SLICES,
     VISUAL,
+    VISUAL_WIDTH,
     FeatureSpace,
     presence,
     value_weights,
@@ -33,6 +33,11 @@ NAMED_SHARE = 0.5
 # A value shows where it is this far from the average photo to a sure sighting of it;
 # one clear photo of a person, shrunk to two thirds, suffices.
 SHOWN = 0.4
+
+# Where the look and the attributes lie among the shares: 1 + 132 columns.
+COLUMNS: Mapping[str, slice] = {VISUAL: slice(0, 1)} | {
+    name: slice(1 + s.start, 1 + s.stop) for name, s in VALUE_SLICES.items()
+}
 
 
 class Source(StrEnum):
@@ -126,10 +131,8 @@ def contributions(
     Give the features as they are stored, so that what is explained is what was scored.
     """
     prior = preference.prior.intercept + float(features @ preference.prior_weights)
-    visual = BLOCKS[VISUAL]
-    look = float(features[visual] @ preference.learned_weights[visual])
-    weights = value_weights(space, preference.learned_weights)
-    of_values = (presence(space, features) * weights).tolist()
+    shares = _shares(space, preference=preference, features=features)
+    look, *of_values = shares.sum(axis=0).tolist()
     addends = (
         Addend(Source.PRIOR, "prior", prior),
         Addend(Source.VISUAL, VISUAL, look),
@@ -139,7 +142,12 @@ def contributions(
         ),
         *(Addend(Source.STAGE, name, x) for name, x in (stages or {}).items()),
     )
-    reasons = _reasons(space, preference=preference, features=features)
+    degree = np.append(0.0, _degree(space, features))
+    reasons = [
+        _reason(name, shares=shares[:, s], liked=preference.liked, degree=degree[s])
+        for name, s in COLUMNS.items()
+        if abs(shares[:, s].sum()) >= NEGLIGIBLE
+    ]
     strongest_first = sorted(reasons, key=lambda reason: -abs(reason.amount))
     return Explanation(addends, tuple(strongest_first))
 
@@ -167,56 +175,48 @@ def _degree(space: FeatureSpace, features: FloatArray) -> FloatArray:
     return degree
 
 
-def _shares(preference: LinearPreference, *, features: FloatArray) -> FloatArray:
-    """What each example brings through each block, (n, 21): credit * <x, C candidate>.
+def _shares(
+    space: FeatureSpace, *, preference: LinearPreference, features: FloatArray
+) -> FloatArray:
+    """What each example brings through the look and each value, (n, 133).
 
-    Summed over the examples this is the addend of the block.
+    credit * <x, C candidate>, taken apart: the sum over the examples is the addend of
+    a value, (p_v - visible * mean_v) * (L @ (w - w0))_v / scale.
     """
-    scaled = features * preference.prior.variance * preference.importance
-    starts = [block.start for block in BLOCKS.values()]
-    per_block = np.add.reduceat(preference.examples * scaled, starts, axis=1)
-    shares: FloatArray = preference.credits[:, None] * per_block
+    metric = preference.prior.variance * preference.importance
+    scaled = preference.examples * metric
+    look = scaled[:, :VISUAL_WIDTH] @ features[:VISUAL_WIDTH]
+    of_values = scaled[:, VISUAL_WIDTH:] @ space.basis.T * presence(space, features)
+    shares: FloatArray = preference.credits[:, None] * np.column_stack(
+        [look, of_values]
+    )
     return shares
 
 
-def _reasons(
-    space: FeatureSpace, *, preference: LinearPreference, features: FloatArray
-) -> Iterator[Reason]:
-    shares = _shares(preference, features=features)
-    degree = _degree(space, features)
-    weights = value_weights(space, preference.learned_weights)
-    amounts = presence(space, features) * weights
-    for name, of_examples in zip(BLOCKS, shares.T, strict=True):
-        amount = float(of_examples.sum())
-        if abs(amount) < NEGLIGIBLE:
-            continue
-        message, photos = _evidence(of_examples, liked=preference.liked)
-        value = _value(name, message=message, degree=degree, amounts=amounts)
-        yield Reason(message, name, value, amount, photos)
+def _reason(
+    name: str,
+    *,
+    shares: FloatArray,
+    liked: npt.NDArray[np.bool_],
+    degree: FloatArray,
+) -> Reason:
+    """Of one attribute's shares (n, values): which side brings most, by which photos.
 
-
-def _evidence(
-    shares: FloatArray, *, liked: npt.NDArray[np.bool_]
-) -> tuple[Message, tuple[int, ...]]:
-    """Which side's photos bring most of an attribute's addend, and which of them."""
-    raises = shares.sum() > 0
-    strength = np.maximum(shares if raises else -shares, 0.0)
-    by_liked = strength[liked].sum() >= strength[~liked].sum()
-    of_side = strength[liked if by_liked else ~liked]
-    named = np.flatnonzero(of_side >= NAMED_SHARE * of_side.max()) + 1
-    return MESSAGES[bool(raises), bool(by_liked)], tuple(named.tolist())
-
-
-def _value(
-    name: str, *, message: Message, degree: FloatArray, amounts: FloatArray
-) -> str | None:
-    """The value that best shows what the message says; None if none clearly does."""
-    if name == VISUAL:
-        return None
-    of_name = VALUE_SLICES[name]
-    shows = message in (Message.LIKE_LIKED, Message.LIKE_DISLIKED)
-    raises = message in (Message.LIKE_LIKED, Message.UNLIKE_DISLIKED)
-    clear = (degree[of_name] if shows else -degree[of_name]) >= SHOWN
-    fitting = np.where(clear, amounts[of_name] if raises else -amounts[of_name], 0.0)
+    A value is named if it clearly shows, or clearly does not, and then only the photos
+    count that bring something through this very value.
+    """
+    amount = float(shares.sum())
+    raises = amount > 0
+    toward = shares if raises else -shares
+    strength = np.maximum(toward.sum(axis=1), 0.0)
+    by_liked = bool(strength[liked].sum() >= strength[~liked].sum())
+    of_side = toward[liked if by_liked else ~liked]
+    clear = (degree if raises == by_liked else -degree) >= SHOWN
+    fitting = np.where(clear, of_side.sum(axis=0), 0.0)
     best = int(fitting.argmax())
-    return BY_NAME[name].values[best] if fitting[best] > 0 else None
+    named = bool(fitting[best] > 0)
+    evidence = of_side[:, best] if named else of_side.sum(axis=1)
+    photos = np.flatnonzero(evidence >= NAMED_SHARE * evidence.max()) + 1
+    value = BY_NAME[name].values[best] if named else None
+    message = MESSAGES[raises, by_liked]
+    return Reason(message, name, value, amount, tuple(photos.tolist()))

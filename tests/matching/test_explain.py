@@ -236,6 +236,19 @@ def test_reasons_from_different_photos_are_kept_apart(space: FeatureSpace) -> No
     assert "hair colour (red), like photo 2" in said
 
 
+def test_only_photos_that_show_the_named_value_are_named(
+    space: FeatureSpace,
+) -> None:
+    liked = [
+        sighting(clothing_items={"jeans": 1.0}),
+        sighting(clothing_items={"dress": 1.0}),
+        sighting(clothing_items={"dress": 1.0}),
+    ]
+    taste = learn(space, liked=liked, disliked=[])
+    said = say(space, taste, sighting(clothing_items={"dress": 1.0, "jeans": 1.0}))
+    assert said == "Similar clothing items (dress), like photos 2 and 3."
+
+
 def test_lacking_what_was_disliked_is_not_called_a_likeness(
     space: FeatureSpace,
 ) -> None:
