@@ -31,6 +31,7 @@ DISPLAY_TYPE: Final = "image/webp"
 ANNOTATION_SIDE_PIXELS: Final = 448
 ANNOTATION_TYPE: Final = "image/jpeg"
 DEFAULT_LIMITS: Final = Limits()
+_DECODED_APART: Final = {"avif", "heic"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +55,7 @@ def ingest(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> Ingested:
     containers.check_size(data, limits)
     kind = containers.kind_of(data)
     containers.check_one_whole_file(data, kind, limits)
-    decode = apart.decode if kind == "heic" else decoding.decode
+    decode = apart.decode if kind in _DECODED_APART else decoding.decode
     display = decode(data, kind, limits=limits, side_pixels=DISPLAY_SIDE_PIXELS)
     annotation = display.copy()
     annotation.thumbnail((ANNOTATION_SIDE_PIXELS, ANNOTATION_SIDE_PIXELS))

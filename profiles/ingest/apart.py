@@ -1,7 +1,9 @@
-"""Decodes HEIC in a process of its own, because its decoder can be made to crash.
+"""Decodes HEIC and AVIF in a process of its own, where they can do no harm.
 
-One flipped byte in an item's type (a string that is not UTF-8) ends the process that
-runs pi_heif 1.4.0 with SIGSEGV: in a web server, everybody's requests with it.
+HEIC: one flipped byte in an item's type (a string that is not UTF-8) ends the process
+that runs pi_heif 1.4.0 with SIGSEGV; in a web server, everybody's requests with it.
+AVIF: the container may promise 100 x 100 pixels and its AV1 stream hold 16384 x 16384;
+libavif decodes them all, so that only a limit on memory is a limit.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from profiles.ingest.refusal import IngestError, Limits
 REFUSED: Final = 65  # exit status, EX_DATAERR of sysexits.h
 _MEMORY_BYTES: Final = 2 * 1024**3  # 52 megapixels need about a third of it
 _TIMEOUT_SECONDS: Final = 30.0
+# All of it: the child gets no secret, and numpy no thread per core to count as memory.
+_ENVIRONMENT: Final = {"OPENBLAS_NUM_THREADS": "1"}
 _ROOT: Final = Path(__file__).resolve().parents[2]
 
 
@@ -39,6 +43,7 @@ def decode(data: bytes, kind: str, *, limits: Limits, side_pixels: int) -> Image
             input=data,
             capture_output=True,
             cwd=_ROOT,
+            env=_ENVIRONMENT,
             timeout=_TIMEOUT_SECONDS,
             check=False,
         )

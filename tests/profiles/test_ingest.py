@@ -21,6 +21,7 @@ from tests.profiles.images import BLUE, GREEN, QUADRANTS, RED, WHITE, YELLOW
 FORMATS = ["JPEG", "PNG", "WEBP", "AVIF"]
 ORIENTATION = 0x0112
 GPS_IFD = 0x8825
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 @pytest.mark.parametrize("container", FORMATS)
@@ -75,23 +76,27 @@ def test_it_turns_a_heic_upright_once() -> None:
     assert images.close(images.shown(ingested), QUADRANTS)
 
 
-def _talkative(container: str) -> bytes:
+def _talkative(container: str, profile: bytes | None = None) -> bytes:
     exif = Image.Exif()
     exif[0x010E] = "SECRET description"
     exif.get_ifd(GPS_IFD).update({1: "N", 2: (51.0, 30.0, 26.0)})
-    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     image = images.quadrants()
     image.info["comment"] = b"SECRET comment"
     options = {"xmp": b"<x:xmpmeta>SECRET</x:xmpmeta>"} if container != "PNG" else {}
-    return images.encoded(image, container, exif=exif, icc_profile=srgb, **options)
+    return images.encoded(image, container, exif=exif, icc_profile=profile, **options)
 
 
+@pytest.mark.parametrize("profile", [None, SRGB], ids=["plain", "with a profile"])
 @pytest.mark.parametrize("container", FORMATS)
-def test_it_keeps_nothing_but_pixels(container: str) -> None:
-    data = _talkative(container)
+def test_it_keeps_nothing_but_pixels(container: str, profile: bytes | None) -> None:
+    data = _talkative(container, profile)
     assert b"SECRET" in data
 
     _assert_bare(ingest(data))
+
+
+def test_it_drops_a_profile_that_it_cannot_use() -> None:
+    _assert_bare(ingest(_talkative("JPEG", b"ICC of nothing")))
 
 
 def test_it_forgets_where_a_heic_was_taken() -> None:
@@ -245,12 +250,8 @@ def test_it_shows_the_first_picture_of_a_heic_burst() -> None:
 
 
 def _profile_with_red_and_blue_swapped() -> bytes:
-    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    return (
-        srgb.replace(b"rXYZ", b"tmp!")
-        .replace(b"bXYZ", b"rXYZ")
-        .replace(b"tmp!", b"bXYZ")
-    )
+    swapped = SRGB.replace(b"rXYZ", b"tmp!").replace(b"bXYZ", b"rXYZ")
+    return swapped.replace(b"tmp!", b"bXYZ")
 
 
 @pytest.mark.parametrize("container", FORMATS)
