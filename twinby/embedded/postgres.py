@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,8 @@ SETTINGS = {
     "random_page_cost": "1.1",
     "jit": "off",  # compiling costs more than our short queries take
 }
-FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+# Commits still reach the system at once, and so survive a killed server.
+FORGETFUL = {"fsync": "off", "full_page_writes": "off"}
 
 
 def ensure_postgres(state: State, wheel: Path, *, durable: bool = True) -> str:
@@ -63,7 +65,7 @@ def ensure_postgres(state: State, wheel: Path, *, durable: bool = True) -> str:
         install = _reachable(state, wheel) if account else wheel / "pginstall18"
         server = _Server(state, install / "bin", account)
         if not _data(state).exists():
-            server.initialise()
+            server.initialise([] if durable else ["--no-sync"])
         _disown_stale_lock_file(state)
         server.start(SETTINGS | _shared_memory() | ({} if durable else FORGETFUL))
         return _url(state)
@@ -71,22 +73,25 @@ def ensure_postgres(state: State, wheel: Path, *, durable: bool = True) -> str:
 
 def running_postgres(state: State) -> str | None:
     """The URL of this state's Postgres where it is up, else None."""
+    process.wait_until(
+        lambda: _ready(state) or not _alive(state), seconds=START_SECONDS
+    )
     if not _alive(state):
         return None
-    if not process.wait_until(lambda: _ready(state), seconds=START_SECONDS):
+    if not _ready(state):
         raise Problem(f"Postgres does not get ready: see {state.log('postgres')}.")
     return _url(state)
 
 
 def stop_postgres(state: State) -> None:
     """Ends it cleanly, without waiting for its clients."""
-    if _alive(state):
-        process.end(
-            int(_lock_lines(state)[0]),
-            politely=signal.SIGINT,
-            seconds=STOP_SECONDS,
-            alive=lambda: _alive(state),
-        )
+    pid = _pid(state)
+    process.end(
+        pid,
+        politely=signal.SIGINT,
+        seconds=STOP_SECONDS,
+        alive=lambda: _is_ours(state, pid),
+    )
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,7 @@ class _Server:
     binaries: Path
     account: process.Account | None
 
-    def initialise(self) -> None:
+    def initialise(self, flags: Sequence[str]) -> None:
         """Makes the data folder with the database in it, wholly or not at all."""
         say("Making the database")
         home = _home(self.state)
@@ -107,7 +112,8 @@ class _Server:
         if self.account:
             os.chown(word, self.account.uid, self.account.gid)
         try:
-            self._call("initdb", "-D", str(draft), f"--pwfile={word}", *CLUSTER)
+            flags = [f"--pwfile={word}", *CLUSTER, *flags]
+            self._call("initdb", "-D", str(draft), *flags)
         finally:
             word.unlink()
         create = f"CREATE DATABASE {NAME}\n"
@@ -254,12 +260,19 @@ def _lock_lines(state: State) -> list[str]:
         return []
 
 
-def _alive(state: State) -> bool:
-    """Whether the process in the lock file is a Postgres, and this state's."""
+def _pid(state: State) -> int:
+    """The number in the lock file, 0 where there is none."""
     lines = _lock_lines(state)
-    if not lines or not lines[0].isdigit():
-        return False
-    command = process.command_line(int(lines[0]))
+    return int(lines[0]) if lines and lines[0].isdigit() else 0
+
+
+def _alive(state: State) -> bool:
+    return _is_ours(state, _pid(state))
+
+
+def _is_ours(state: State, pid: int) -> bool:
+    """Whether that process is a Postgres, and this state's."""
+    command = process.command_line(pid)
     ours = ["-D", str(_data(state))]
     return command[1:3] == ours and Path(command[0]).name == "postgres"
 

@@ -28,6 +28,8 @@ class Account:
 def command_line(pid: int) -> list[str]:
     """The arguments of a live process; [] where there is none or only its zombie."""
     _reap()
+    if pid <= 0:
+        return []
     if Path("/proc/self/stat").exists():
         return _command_line_from_proc(pid)
     answer = subprocess.run(  # noqa: S603 - a number of ours
@@ -81,7 +83,9 @@ def wait_until(condition: Callable[[], bool], *, seconds: float) -> bool:
 def end(
     pid: int, *, politely: signal.Signals, seconds: float, alive: Callable[[], bool]
 ) -> None:
-    """Asks a process to end and waits for it; kills it once the time is over."""
+    """Asks a process that is alive to end; kills it once the time is over."""
+    if not alive():
+        return
     for how, patience in ((politely, seconds), (signal.SIGKILL, 10.0)):
         with suppress(ProcessLookupError):
             os.kill(pid, how)

@@ -53,22 +53,25 @@ def ensure_valkey(state: State, wheel: Path) -> str:
 
 def running_valkey(state: State) -> str | None:
     """The URL of this state's Valkey where it is up, else None."""
+    process.wait_until(
+        lambda: not _alive(state) or _ready(state), seconds=START_SECONDS
+    )
     if not _alive(state):
         return None
-    if not process.wait_until(lambda: _ready(state), seconds=START_SECONDS):
+    if not _ready(state):
         raise Problem(f"Valkey does not get ready: see {state.log('valkey')}.")
     return _url(state)
 
 
 def stop_valkey(state: State) -> None:
     """Ends it cleanly: its append-only file is on disk afterwards."""
-    if _alive(state):
-        process.end(
-            _pid(state),
-            politely=signal.SIGTERM,
-            seconds=STOP_SECONDS,
-            alive=lambda: _alive(state),
-        )
+    pid = _pid(state)
+    process.end(
+        pid,
+        politely=signal.SIGTERM,
+        seconds=STOP_SECONDS,
+        alive=lambda: _is_ours(state, pid),
+    )
 
 
 def _binary(wheel: Path) -> Path:
@@ -123,9 +126,12 @@ def _pid(state: State) -> int:
 
 
 def _alive(state: State) -> bool:
-    """Whether the process in the pid file is a server with our configuration."""
-    pid = _pid(state)
-    return bool(pid) and str(_configuration(state)) in process.command_line(pid)
+    return _is_ours(state, _pid(state))
+
+
+def _is_ours(state: State, pid: int) -> bool:
+    """Whether that process is a server with this state's configuration."""
+    return str(_configuration(state)) in process.command_line(pid)
 
 
 def _ready(state: State) -> bool:
