@@ -1,0 +1,1 @@
+"""The demo: real people, real photos, real ratings (see ATTRIBUTION.md)."""
