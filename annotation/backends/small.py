@@ -1,0 +1,157 @@
+"""The embedded annotator: a compact network of our own, on the CPU, with no server.
+
+Faces are found by OpenCV's cascade and looked at closely; the whole photo is looked at
+for its clothes. What its training data do not label is `not_visible`.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from annotation.backends import base, weights
+from annotation.backends.base import (
+    AnnotationError,
+    AnnotatorVersion,
+    PermanentError,
+    Reading,
+)
+from annotation.framing import (
+    Image,
+    cut,
+    decode,
+    face_frame,
+    find_faces,
+    letterbox,
+)
+from annotation.heads import readings
+from annotation.readout import Readout
+from annotation.schema import Verdict
+from twinby.env import env_int
+
+BATCH: Final = 32
+Features = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class _Views:
+    """One decoded photo as the network looks at it; `faces`: how many were found."""
+
+    face: Image
+    photo: Image
+    faces: int
+
+
+@dataclass(frozen=True)
+class _Network:
+    session: onnxruntime.InferenceSession
+    readout: Readout
+
+
+class SmallAnnotator:
+    """Loaded on first use, safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._loading = threading.Lock()
+        self._threads = env_int("TWINBY_THREADS", 0) or os.cpu_count() or 1
+        self._network: _Network | None = None
+
+    @property
+    def version(self) -> AnnotatorVersion:
+        return AnnotatorVersion(backend="small", model=weights.NAME)
+
+    def read(self, photos: Sequence[bytes]) -> list[Reading | AnnotationError]:
+        """Read encoded images; one outcome each, in their order."""
+        outcomes: list[Reading | AnnotationError] = []
+        for start in range(0, len(photos), BATCH):
+            outcomes += self._read_batch(photos[start : start + BATCH])
+        return outcomes
+
+    def _read_batch(self, photos: Sequence[bytes]) -> list[Reading | AnnotationError]:
+        started = time.perf_counter()
+        network = self._loaded()
+        views = list(self._pool.map(_views, photos))
+        seen = [view for view in views if view is not None]
+        answers = iter(_answers(network, seen))
+        seconds = (time.perf_counter() - started) / len(photos)
+        return [
+            PermanentError("not-an-image")
+            if view is None
+            else _reading(view, *next(answers), seconds)
+            for view in views
+        ]
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        # OpenCV works outside the interpreter's lock, so threads do decode in parallel;
+        # its own threads would only get in their way.
+        cv2.setNumThreads(1)
+        return ThreadPoolExecutor(self._threads, thread_name_prefix="small")
+
+    def _loaded(self) -> _Network:
+        with self._loading:
+            if self._network is None:
+                self._network = _load(self._threads)
+            return self._network
+
+
+def _load(threads: int) -> _Network:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(
+        str(weights.NETWORK), options, providers=["CPUExecutionProvider"]
+    )
+    return _Network(session, Readout.of_json(weights.metadata()["calibration"]))
+
+
+def _views(data: bytes) -> _Views | None:
+    photo = decode(data)
+    if photo is None:
+        return None
+    faces = find_faces(photo)
+    return _Views(cut(photo, face_frame(photo, faces)), letterbox(photo), len(faces))
+
+
+def _answers(
+    network: _Network, views: list[_Views]
+) -> list[tuple[dict[str, dict[str, float]], Features]]:
+    """Attributes and features of every photo, in order."""
+    if not views:
+        return []
+    inputs = {
+        "face": np.stack([view.face for view in views]),
+        "photo": np.stack([view.photo for view in views]),
+    }
+    logits, features = network.session.run(["logits", "features"], inputs)
+    attributes = readings(network.readout.answers(logits))
+    return list(zip(attributes, features, strict=True))
+
+
+def _reading(
+    view: _Views,
+    attributes: dict[str, dict[str, float]],
+    features: Features,
+    seconds: float,
+) -> Reading:
+    return Reading(
+        attributes=attributes,
+        gates=base.gates(face_count=_face_count(view.faces)),
+        features=features,
+        seconds=seconds,
+    )
+
+
+def _face_count(faces: int) -> Verdict:
+    """One face passes. None or several may be the cascade's mistake: a person looks."""
+    return Verdict.PASS if faces == 1 else Verdict.UNKNOWN

@@ -1,0 +1,23 @@
+"""The embedded annotator's weights and what is known of them; loads no model."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+FOLDER: Final = Path(__file__).parent
+NAME: Final = "small-1"
+NETWORK: Final = FOLDER / f"{NAME}.onnx"
+METADATA: Final = FOLDER / f"{NAME}.json"
+
+
+@cache
+def metadata() -> dict[str, Any]:
+    """Name, sha256, data sets and their terms, calibration and metrics of the weights.
+
+    `research_data` says whether they may serve a product. Raises OSError without them.
+    """
+    found: dict[str, Any] = json.loads(METADATA.read_text())
+    return found

@@ -1,0 +1,45 @@
+"""Train the embedded annotator on the data folder and replace its weights."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from typing_extensions import override
+
+from annotation.backends import weights
+
+
+class Command(BaseCommand):
+    help = "Train the embedded annotator; progress to stderr, metrics to stdout."
+    requires_system_checks = ()
+
+    @override
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--data", type=Path, default=settings.TRAINING_DATA)
+        parser.add_argument("--out", type=Path, default=weights.FOLDER)
+        parser.add_argument("--run", type=Path, default=Path(".twinby/training"))
+        parser.add_argument("--epochs", type=int, default=14)
+        parser.add_argument("--seed", type=int, default=1)
+        parser.add_argument("--limit", type=int, help="photos per data set, for a try")
+        parser.add_argument("--resume", action="store_true", help="go on with --run")
+
+    @override
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not options["data"].is_dir():
+            raise CommandError(f"There is no data folder {options['data']}.")
+        try:
+            # torch is not part of what the product needs to run.
+            from annotation.training.pipeline import Plan, train_encoder
+        except ImportError as missing:
+            raise CommandError(
+                f"Training needs {missing.name}: install requirements/vlm.txt."
+            ) from missing
+        names = ("data", "out", "run", "epochs", "seed", "limit", "resume")
+        chosen = {name: options[name] for name in names}
+        metadata = train_encoder(Plan(name=weights.NAME, **chosen))
+        self.stdout.write(json.dumps(metadata["metrics"], indent=1))

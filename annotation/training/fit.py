@@ -1,0 +1,232 @@
+"""Training: the face branch, then the photo branch starting from its filters."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from annotation.framing import FACE_SIDE, PHOTO_HEIGHT, PHOTO_WIDTH
+from annotation.heads import FACE_HEADS, PHOTO_HEADS, Head
+from annotation.training.batches import (
+    Batch,
+    balanced,
+    epoch,
+    people_together,
+    plain_batches,
+)
+from annotation.training.losses import (
+    heads_loss,
+    known_binary_loss,
+    supervised_contrast,
+)
+from annotation.training.network import Branch, Encoder
+from annotation.training.views import CELEBA, CLOTHING, NEITHER, Views
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How one branch is trained. `sizes`: view sizes, small ones first, for speed."""
+
+    name: str
+    heads: tuple[Head, ...]
+    sizes: tuple[tuple[int, int], ...]
+    epochs: int
+    examples: int
+    share: dict[int, float]
+    zoom: float
+    peak_rate: float = 2e-3
+    batch: int = 128
+
+    def size(self, number: int) -> tuple[int, int]:
+        """The view size of one epoch: each size for an equal part of the epochs."""
+        return self.sizes[min(number * len(self.sizes) // self.epochs, 99)]
+
+
+def face_stage(epochs: int, examples: int) -> Stage:
+    """CelebA first of all, with street faces and what is not a face."""
+    return Stage(
+        name="face",
+        heads=FACE_HEADS,
+        sizes=((64, 64), (64, 64), (FACE_SIDE, FACE_SIDE)),
+        epochs=epochs,
+        examples=examples,
+        share={CELEBA: 0.84, CLOTHING: 0.08, NEITHER: 0.08},
+        zoom=0.15,
+    )
+
+
+def photo_stage(epochs: int, examples: int) -> Stage:
+    """Street photos, with close-ups that show no clothes."""
+    return Stage(
+        name="photo",
+        heads=PHOTO_HEADS,
+        sizes=((PHOTO_HEIGHT, PHOTO_WIDTH),),
+        epochs=epochs,
+        examples=examples,
+        share={CELEBA: 0.3, CLOTHING: 0.7},
+        zoom=0.22,
+        peak_rate=1e-3,
+    )
+
+
+@dataclass
+class Progress:
+    """Where training stands; saved after every epoch, enough to go on exactly."""
+
+    stage: str
+    done: int
+    state: dict[str, Any]
+
+
+def train(
+    faces: Views,
+    photos: Views,
+    run: Path,
+    *,
+    epochs: int,
+    seed: int,
+    resume: bool = False,
+) -> Encoder:
+    """A trained encoder. The same seed and data give the same one on one machine."""
+    torch.manual_seed(seed)
+    run.mkdir(parents=True, exist_ok=True)
+    encoder = Encoder()
+    train_faces = faces.where(~faces.validation)
+    train_photos = photos.where(~photos.validation)
+    _train_branch(
+        encoder.face,
+        train_faces,
+        face_stage(epochs, round(1.15 * (train_faces.source == CELEBA).sum())),
+        run,
+        seed=seed,
+        resume=resume,
+    )
+    encoder.photo.trunk.load_state_dict(encoder.face.trunk.state_dict())
+    _train_branch(
+        encoder.photo,
+        train_photos,
+        photo_stage(2 * epochs, round(1.5 * (train_photos.source == CLOTHING).sum())),
+        run,
+        seed=seed,
+        resume=resume,
+    )
+    return encoder.eval()
+
+
+def _train_branch(
+    branch: Branch, views: Views, stage: Stage, run: Path, *, seed: int, resume: bool
+) -> None:
+    optimizer = torch.optim.AdamW(branch.parameters(), weight_decay=0.02)
+    checkpoint = run / f"{stage.name}.pt"
+    first = _restore(branch, optimizer, checkpoint) if resume else 0
+    for number in range(first, stage.epochs):
+        # Each epoch draws from its own stream, so that a resumed run is the same run.
+        stream = [seed, len(stage.name), number]
+        torch.manual_seed(int(np.random.SeedSequence(stream).generate_state(1)[0]))
+        started = time.monotonic()
+        loss = _train_epoch(
+            branch, optimizer, views, stage, number, np.random.default_rng(stream)
+        )
+        _save(branch, optimizer, checkpoint, done=number + 1)
+        seconds = time.monotonic() - started
+        print(  # noqa: T201 - progress is narration, on stderr
+            f"{stage.name} {number + 1}/{stage.epochs}: "
+            f"loss {loss:.4f}, {seconds:.0f} s",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _train_epoch(
+    branch: Branch,
+    optimizer: torch.optim.Optimizer,
+    views: Views,
+    stage: Stage,
+    number: int,
+    rng: np.random.Generator,
+) -> float:
+    """Mean loss of one epoch."""
+    branch.train()
+    losses = []
+    batches = _batches(views, stage, number, rng)
+    steps = math.ceil(stage.examples / stage.batch)
+    for step, batch in enumerate(batches):
+        rate = _rate(stage, number + min(step / steps, 1))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        loss = _loss(branch, batch, stage)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(branch.parameters(), 5.0)
+        optimizer.step()
+        losses.append(loss.item())
+    return sum(losses) / len(losses)
+
+
+def _batches(
+    views: Views, stage: Stage, number: int, rng: np.random.Generator
+) -> Iterator[Batch]:
+    positions = balanced(views, stage.share, stage.examples, rng)
+    return epoch(
+        views,
+        people_together(positions, views.identity, rng),
+        size=stage.size(number),
+        heads=stage.heads,
+        zoom=stage.zoom,
+        batch=stage.batch,
+        rng=rng,
+    )
+
+
+def _loss(branch: Branch, batch: Batch, stage: Stage) -> Tensor:
+    features, logits, further = branch(batch.images)
+    return (
+        heads_loss(logits, batch.targets, stage.heads)
+        + 2.0 * known_binary_loss(further, batch.auxiliary)
+        + 0.1 * supervised_contrast(features, batch.identity)
+    )
+
+
+def _rate(stage: Stage, epochs_done: float) -> float:
+    """Linear warm-up over half an epoch, then a cosine to nothing."""
+    warm = min(1.0, (epochs_done + 0.01) / 0.5)
+    return (
+        stage.peak_rate
+        * warm
+        * (1 + math.cos(math.pi * epochs_done / stage.epochs))
+        / 2
+    )
+
+
+def _save(
+    branch: Branch, optimizer: torch.optim.Optimizer, path: Path, *, done: int
+) -> None:
+    state = {"branch": branch.state_dict(), "optimizer": optimizer.state_dict()}
+    torch.save(asdict(Progress(path.stem, done, state)), path.with_suffix(".part"))
+    path.with_suffix(".part").replace(path)  # never half a checkpoint
+
+
+def _restore(branch: Branch, optimizer: torch.optim.Optimizer, path: Path) -> int:
+    """Epochs already done; 0 where there is no checkpoint."""
+    if not path.exists():
+        return 0
+    progress = torch.load(path, weights_only=True)
+    branch.load_state_dict(progress["state"]["branch"])
+    optimizer.load_state_dict(progress["state"]["optimizer"])
+    return int(progress["done"])
+
+
+@torch.no_grad()
+def logits_of(branch: Branch, views: Views, size: tuple[int, int]) -> Tensor:
+    """The branch's logits on plain views, (n, width)."""
+    branch.eval()
+    return torch.cat([branch(images)[1] for images in plain_batches(views, size, 256)])

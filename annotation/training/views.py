@@ -1,0 +1,179 @@
+"""Training material: every example as the views that the network will be given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from annotation.framing import Box, Image, cut, face_frame, find_faces, letterbox
+from annotation.training import labels
+from annotation.training.labels import Targets
+from annotation.training.sources import (
+    Example,
+    celeba,
+    clothing_co_parsing,
+    stanford_clothing,
+)
+
+FACE_SIDE: Final = 112  # as CelebA comes; augmentation resizes
+PHOTO_SIZE: Final = (192, 150)  # height, width: room for augmentation to zoom
+CELEBA, CLOTHING, NEITHER = 0, 1, 2
+
+
+# An example with what makes its photo targets, and its face targets if it has any.
+_Street = tuple[
+    Example, Callable[[Any], Targets], Callable[[Any, float], Targets] | None
+]
+
+
+@dataclass(frozen=True)
+class View:
+    """One view of one example with everything that is known of it."""
+
+    image: Image
+    targets: Targets
+    auxiliary: Targets
+    identity: int
+    source: int
+    validation: bool
+
+
+@dataclass(frozen=True)
+class Views:
+    """Views as columns: images (n, h, w, 3), targets (n, w), the others (n, …)."""
+
+    images: Image
+    targets: Targets
+    auxiliary: Targets
+    identity: npt.NDArray[np.int64]
+    source: npt.NDArray[np.int64]
+    validation: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, views: Iterable[View]) -> Views:
+        rows = list(views)
+        return cls(
+            np.stack([row.image for row in rows]),
+            np.stack([row.targets for row in rows]),
+            np.stack([row.auxiliary for row in rows]),
+            np.array([row.identity for row in rows], np.int64),
+            np.array([row.source for row in rows], np.int64),
+            np.array([row.validation for row in rows]),
+        )
+
+    def where(self, kept: npt.NDArray[Any]) -> Views:
+        """The rows that a mask or an array of positions names."""
+        return Views(
+            self.images[kept],
+            self.targets[kept],
+            self.auxiliary[kept],
+            self.identity[kept],
+            self.source[kept],
+            self.validation[kept],
+        )
+
+
+def load(
+    folder: Path, *, seed: int = 0, limit: int | None = None
+) -> tuple[Views, Views]:
+    """Face views and photo views of the whole training folder."""
+    faces = list(celeba(folder, limit))
+    ccp = list(clothing_co_parsing(folder, limit))
+    stanford = list(stanford_clothing(folder, limit))
+    streets: list[_Street] = [(e, labels.ccp_photo, labels.ccp_face) for e in ccp]
+    streets += [(e, labels.stanford_photo, None) for e in stanford]
+    rng = np.random.default_rng(seed)
+    return (
+        Views.of(chain(map(_celeba_face, faces), _street_faces(streets, rng))),
+        Views.of(chain(map(_celeba_photo, faces), _street_photos(streets))),
+    )
+
+
+def _celeba_face(example: Example) -> View:
+    return View(
+        example.photo,
+        labels.celeba_face(example.labels),
+        labels.auxiliary(example.labels),
+        example.identity,
+        CELEBA,
+        example.validation,
+    )
+
+
+def _celeba_photo(example: Example) -> View:
+    image = letterbox(example.photo, *PHOTO_SIZE)
+    return _without_identity(
+        image, labels.celeba_photo(example.labels), CELEBA, example.validation
+    )
+
+
+def _without_identity(
+    image: Image,
+    targets: Targets,
+    source: int,
+    validation: bool,  # noqa: FBT001
+) -> View:
+    unknown = labels.unknown_auxiliary()
+    return View(image, targets, unknown, -1, source, validation)
+
+
+def _street_photos(streets: list[_Street]) -> Iterator[View]:
+    for example, photo_targets, _ in streets:
+        yield _without_identity(
+            letterbox(example.photo, *PHOTO_SIZE),
+            photo_targets(example.labels),
+            CLOTHING,
+            example.validation,
+        )
+
+
+def _street_faces(streets: list[_Street], rng: np.random.Generator) -> Iterator[View]:
+    """Faces found in street photos, and crops of them that hold no face."""
+    with ThreadPoolExecutor(2) as pool:
+        found = pool.map(_face_above, (example.photo for example, *_ in streets))
+        for (example, _, face_targets), face in zip(streets, found, strict=True):
+            if face is not None and face_targets is not None:
+                yield _without_identity(
+                    cut(example.photo, face.frame(), FACE_SIDE),
+                    face_targets(example.labels, face.side),
+                    CLOTHING,
+                    example.validation,
+                )
+            for frame in _faceless(example.photo, face, rng):
+                yield _without_identity(
+                    cut(example.photo, frame, FACE_SIDE),
+                    labels.no_face(),
+                    NEITHER,
+                    example.validation,
+                )
+
+
+def _face_above(photo: Image) -> Box | None:
+    """The face of a standing person: the largest find in the photo's upper third."""
+    upper = photo[: photo.shape[0] * 2 // 5]
+    centred = (
+        box
+        for box in find_faces(upper)
+        if 0.2 < (box.x + box.side / 2) / photo.shape[1] < 0.8
+    )
+    return next(centred, None)
+
+
+def _faceless(
+    photo: Image, face: Box | None, rng: np.random.Generator
+) -> Iterator[Box]:
+    """A random square below the head, and the square searched where none was found."""
+    height, width = photo.shape[:2]
+    side = float(rng.uniform(0.15, 0.55)) * height
+    top = rng.uniform(0.35 * height, max(0.36 * height, height - side))
+    yield Box(float(rng.uniform(0, max(1, width - side))), float(top), side)
+    # A face this small in the square is not one that the face view could show.
+    if face is None or face.side < width / 4:
+        yield face_frame(photo, [])
