@@ -12,7 +12,7 @@ import numpy.typing as npt
 from django.core import signing
 
 from annotation import services as annotation
-from matching import selectors, services
+from matching import selectors, spaces
 from matching.explain import Explanation, Wish, contributions, wishes
 from matching.features import FeatureSpace, photo_matrix, unpack
 from matching.models import Space
@@ -67,8 +67,8 @@ def search(viewer: Profile, query: Query) -> Page:
     Raises NotFoundError for photos that the viewer may not use, ConflictError while a
     photo has not been read, InvalidError for a cursor of another search.
     """
-    stored = services.active_space()
-    space = services.feature_space(stored)
+    stored = spaces.active_space()
+    space = spaces.feature_space(stored)
     preference = learn(viewer, query, space)
     found, next_cursor = look_up(viewer, query, stored, preference)
     ranked = rank(found, preference=preference)
@@ -84,7 +84,7 @@ def search(viewer: Profile, query: Query) -> Page:
 def learn(viewer: Profile, query: Query, space: FeatureSpace) -> LinearPreference:
     """The taste that the example photos show."""
     _check_usable(viewer, query.examples)
-    seen = services.sightings(query.examples, model=space.model)
+    seen = spaces.sightings(query.examples, model=space.model)
     _check_read(query.examples, known=seen.keys())
     examples = photo_matrix(space, [seen[pk] for pk in query.examples])
     liked = np.arange(len(query.examples)) < len(query.liked)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
 
 from django.db import transaction
 from django.utils import timezone
@@ -18,70 +17,12 @@ from matching.features import (
     person_presence,
 )
 from matching.models import PersonVector, Space
-from matching.population import fit_space, neutral_space
-from matching.projection import Projection, untrained
+from matching.population import fit_space
+from matching.spaces import activate, active_space, feature_space, sightings
 from profiles.models import Photo, Profile
 
 PRESENCE_DECIMALS = 4
 INDEX_BATCH = 500
-
-
-# Seeing -------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=8)
-def projection_for(width: int) -> Projection:
-    """The head for features of this width; untrained until one has been trained."""
-    return untrained(width=width)
-
-
-def sighting(reading: annotation.EffectiveReading, *, model: str) -> Sighting:
-    """A reading as the matching core sees it.
-
-    Features of another model than the space's count as unseen: versions never mix.
-    """
-    if reading.features is None or reading.model != model:
-        return Sighting(reading.attributes)
-    project = projection_for(len(reading.features))
-    return Sighting(reading.attributes, project(reading.features))
-
-
-def sightings(
-    photo_ids: Iterable[uuid.UUID], *, model: str
-) -> dict[uuid.UUID, Sighting]:
-    """What is seen in each photo that has been read."""
-    readings = annotation.effective_readings(photo_ids)
-    return {pk: sighting(reading, model=model) for pk, reading in readings.items()}
-
-
-# Spaces -------------------------------------------------------------------------------
-
-
-def active_space() -> Space:
-    """The space that searches use; a neutral one where none was ever fitted."""
-    space = Space.objects.filter(status=Space.Status.ACTIVE).first()
-    return space or _found_space()
-
-
-@transaction.atomic
-def _found_space() -> Space:
-    neutral = neutral_space(model=annotation.active_version().model)
-    space, _ = Space.objects.get_or_create(
-        version=neutral.version, defaults={"content": neutral.to_dict()}
-    )
-    if not Space.objects.filter(status=Space.Status.ACTIVE).exists():
-        _activate(space)
-    return Space.objects.get(status=Space.Status.ACTIVE)
-
-
-@lru_cache(maxsize=4)
-def _loaded(version: str) -> FeatureSpace:
-    return Space.objects.get(version=version).load()
-
-
-def feature_space(space: Space) -> FeatureSpace:
-    """The frozen content of a stored space, kept in memory by its version."""
-    return _loaded(space.version)
 
 
 def fit_feature_space() -> Space:
@@ -102,20 +43,8 @@ def fit_feature_space() -> Space:
     for batch in _batches(Profile.objects.searchable().values_list("pk", flat=True)):
         index_people(batch, spaces=[space])
     with transaction.atomic():
-        _activate(space)
+        activate(space)
     return space
-
-
-def _activate(space: Space) -> None:
-    now = timezone.now()
-    retired = Space.objects.filter(status=Space.Status.ACTIVE).exclude(pk=space.pk)
-    PersonVector.objects.filter(space__status=Space.Status.RETIRED).exclude(
-        space=space
-    ).delete()
-    retired.update(status=Space.Status.RETIRED)
-    Space.objects.filter(pk=space.pk).update(
-        status=Space.Status.ACTIVE, activated_at=now
-    )
 
 
 def _batches(ids: Iterable[uuid.UUID]) -> Iterator[list[uuid.UUID]]:

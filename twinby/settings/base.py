@@ -99,7 +99,12 @@ def database(url: str) -> dict[str, object]:
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             "connect_timeout": 5,
-            "pool": {"min_size": 0, "max_size": env_int("TWINBY_DB_POOL", 8)},
+            # A request waits for a connection this long, not psycopg's half a minute.
+            "pool": {
+                "min_size": 0,
+                "max_size": env_int("TWINBY_DB_POOL", 8),
+                "timeout": 5,
+            },
             "options": f"-c statement_timeout={DB_TIMEOUT_MS}",
         },
     }
@@ -167,8 +172,8 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
-PHOTO_MAX_BYTES = env_int("TWINBY_PHOTO_MAX_BYTES", 20 * 1024 * 1024)
-PHOTO_MAX_PIXELS = env_int("TWINBY_PHOTO_MAX_PIXELS", 50_000_000)
+PHOTO_MAX_BYTES = env_int("TWINBY_PHOTO_MAX_BYTES", 20_000_000)
+PHOTO_MAX_PIXELS = env_int("TWINBY_PHOTO_MAX_PIXELS", 52_000_000)
 PHOTOS_PER_PERSON = env_int("TWINBY_PHOTOS_PER_PERSON", 12)
 ANCHORS_PER_PERSON = env_int("TWINBY_ANCHORS_PER_PERSON", 200)
 ANCHOR_LIFETIME = timedelta(days=env_int("TWINBY_ANCHOR_DAYS", 30))
@@ -185,6 +190,9 @@ ACCEPT_RESEARCH_WEIGHTS = env_bool("TWINBY_ACCEPT_RESEARCH_WEIGHTS", default=Fal
 SEARCH_MAX_EXAMPLES = env_int("TWINBY_SEARCH_MAX_EXAMPLES", 5)
 SEARCH_MAX_LIMIT = env_int("TWINBY_SEARCH_MAX_LIMIT", 100)
 WISH_THRESHOLD = env_float("TWINBY_WISH_THRESHOLD", 0.5)
+# A page at / to try the search without code: visitors upload without logging in, so it
+# is for a machine of one's own, not for the public. `./run demo` turns it on.
+DEMO_PAGE = env_bool("TWINBY_DEMO_PAGE", default=False)
 
 
 # REST -------------------------------------------------------------------------------
@@ -192,10 +200,10 @@ WISH_THRESHOLD = env_float("TWINBY_WISH_THRESHOLD", 0.5)
 TOKEN_LIFETIME = timedelta(seconds=env_int("TWINBY_TOKEN_SECONDS", 900))
 REQUESTS_PER_MINUTE = env_int("TWINBY_REQUESTS_PER_MINUTE", 100)
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["twinby.rest.callers.CallerAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["profiles.access.LiveCallerAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["twinby.rest.parsers.JsonParser"],
     "DEFAULT_THROTTLE_CLASSES": ["twinby.rest.throttle.SubjectThrottle"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "twinby.rest.problems.problem_response",
@@ -228,7 +236,8 @@ SPECTACULAR_SETTINGS = {
 
 LOGIN_URL = "admin:login"
 STATIC_URL = "static/"
-STATIC_ROOT = Path(env_text("TWINBY_STATIC", str(ROOT / ".twinby" / "static")))
+# A folder for `manage collectstatic`; without one, files are served from the apps.
+STATIC_ROOT = env_text("TWINBY_STATIC") or None
 STATICFILES_DIRS = [ROOT / "static"]
 WHITENOISE_USE_FINDERS = True
 USE_TZ = True

@@ -1,0 +1,36 @@
+"""From photos to attributes: asking for readings, taking them, correcting, knowing."""
+
+from __future__ import annotations
+
+from annotation.services.correcting import certain, correct, withdraw_correction
+from annotation.services.knowing import (
+    EffectiveReading,
+    effective_readings,
+    reading_status,
+)
+from annotation.services.reading import MAX_ATTEMPTS, annotate, record, rounded
+from annotation.services.requesting import (
+    Requested,
+    active_version,
+    forget,
+    request,
+    sweep,
+)
+
+__all__ = [
+    "MAX_ATTEMPTS",
+    "EffectiveReading",
+    "Requested",
+    "active_version",
+    "annotate",
+    "certain",
+    "correct",
+    "effective_readings",
+    "forget",
+    "reading_status",
+    "record",
+    "request",
+    "rounded",
+    "sweep",
+    "withdraw_correction",
+]

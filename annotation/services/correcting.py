@@ -1,0 +1,67 @@
+"""A moderator's word on a photo: recorded beside the machine's, and above it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils import timezone
+
+from annotation.models import Correction
+from annotation.schema import BY_NAME, NOT_VISIBLE, Attribute, Kind
+from annotation.services.requesting import tell
+from profiles.models import Photo
+from twinby.errors import InvalidError
+
+
+@transaction.atomic
+def correct(
+    photo: Photo,
+    *,
+    attribute: str,
+    values: Sequence[str],
+    reason: str,
+    moderator: User | None,
+) -> Correction:
+    """Say what an attribute of a photo really is; no values means `not_visible`.
+
+    Raises InvalidError for an unknown attribute or value, or without a reason.
+    """
+    if attribute not in BY_NAME:
+        raise InvalidError(f"There is no attribute {attribute!r}.")
+    if not reason.strip():
+        raise InvalidError("A correction needs a reason.")
+    correction = Correction.objects.create(
+        photo=photo,
+        attribute=attribute,
+        distribution=certain(BY_NAME[attribute], values),
+        reason=reason.strip(),
+        moderator=moderator,
+    )
+    tell(photo.pk, photo.owner_id)
+    return correction
+
+
+def certain(attribute: Attribute, values: Sequence[str]) -> dict[str, float]:
+    """The distribution of somebody who knows; InvalidError if it cannot be."""
+    unknown = set(values) - set(attribute.values)
+    if unknown:
+        raise InvalidError(
+            f"{attribute.name} has no value {', '.join(sorted(unknown))}."
+        )
+    if attribute.kind is Kind.ONE and len(values) > 1:
+        raise InvalidError(f"{attribute.name} takes one value.")
+    known = {value: float(value in values) for value in attribute.values}
+    return {NOT_VISIBLE: float(not values)} | known
+
+
+@transaction.atomic
+def withdraw_correction(correction: Correction) -> bool:
+    """Take a correction back: what stood before it counts again. False if it was."""
+    changed = Correction.objects.filter(
+        pk=correction.pk, withdrawn_at__isnull=True
+    ).update(withdrawn_at=timezone.now())
+    if changed:
+        tell(correction.photo_id, correction.photo.owner_id)
+    return bool(changed)

@@ -1,0 +1,105 @@
+"""Which photos ought to be read: the rows that workers take up."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.utils import timezone
+
+from annotation import signals
+from annotation.backends import annotator_version
+from annotation.backends.base import AnnotatorVersion
+from annotation.models import Annotation
+from annotation.schema import SCHEMA_VERSION
+from profiles.models import Photo, Profile
+
+
+@dataclass(frozen=True)
+class Requested:
+    """What became of a request to read photos."""
+
+    queued: list[uuid.UUID]
+    done: list[uuid.UUID]
+    unknown: list[uuid.UUID]
+
+
+def active_version() -> AnnotatorVersion:
+    """The version whose readings count at present; loads no model."""
+    return annotator_version()
+
+
+def version_fields() -> dict[str, str]:
+    """The columns of `Annotation` that name the active version."""
+    version = active_version()
+    return {
+        "backend": version.backend,
+        "model": version.model,
+        "prompt_version": version.prompt,
+        "schema_version": SCHEMA_VERSION,
+    }
+
+
+@transaction.atomic
+def request(photo_ids: Collection[uuid.UUID]) -> Requested:
+    """Queue those photos for the active annotator that it has not read.
+
+    Photos of people without consent count as unknown. A failed one is tried again.
+    """
+    known = set(
+        Photo.objects.filter(
+            pk__in=photo_ids, owner__in=Profile.objects.annotatable()
+        ).values_list("pk", flat=True)
+    )
+    fields = version_fields()
+    Annotation.objects.bulk_create(
+        [Annotation(photo_id=pk, **fields) for pk in sorted(known)],
+        ignore_conflicts=True,
+    )
+    rows = Annotation.objects.filter(photo_id__in=known, **fields)
+    rows.filter(status=Annotation.Status.FAILED).update(
+        status=Annotation.Status.PENDING, failure="", attempts=0
+    )
+    pending = dict(rows.pending().order_by("pk").values_list("pk", "photo_id"))
+    if pending:
+        signals.annotation_requested.send(Annotation, annotation_ids=list(pending))
+    queued = set(pending.values())
+    return Requested(
+        queued=[pk for pk in photo_ids if pk in queued],
+        done=[pk for pk in photo_ids if pk in known - queued],
+        unknown=[pk for pk in photo_ids if pk not in known],
+    )
+
+
+def sweep(*, older_than: dt.timedelta, limit: int) -> int:
+    """Ask again for what was never read or whose message was lost; returns how many."""
+    fields = version_fields()
+    horizon = timezone.now() - older_than
+    photos = Photo.objects.filter(owner__in=Profile.objects.annotatable())
+    missing = photos.exclude(annotations__in=Annotation.objects.filter(**fields))
+    stuck = photos.filter(
+        annotations__in=Annotation.objects.filter(
+            **fields, status=Annotation.Status.PENDING, updated_at__lte=horizon
+        )
+    )
+    due = missing.filter(created_at__lte=horizon) | stuck
+    ids = list(due.order_by("pk").values_list("pk", flat=True).distinct()[:limit])
+    return len(request(ids).queued)
+
+
+@transaction.atomic
+def forget(profile_id: uuid.UUID) -> None:
+    """Drop every reading of a person who no longer consents to being read."""
+    rows = Annotation.objects.filter(photo__owner_id=profile_id)
+    photo_ids = set(rows.values_list("photo_id", flat=True))
+    rows.delete()
+    for photo_id in photo_ids:
+        tell(photo_id, profile_id)
+
+
+def tell(photo_id: uuid.UUID, profile_id: uuid.UUID) -> None:
+    """Spread the news that what is seen of a photo has changed."""
+    signals.photo_annotated.send(Annotation, photo_id=photo_id, profile_id=profile_id)

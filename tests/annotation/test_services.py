@@ -1,0 +1,368 @@
+"""Readings: asked for once, recorded once, corrected by people, never lost."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from django.contrib.auth.models import User
+from dramatiq import Broker
+
+from annotation import services
+from annotation.backends import get_annotator
+from annotation.backends.base import (
+    AnnotationError,
+    AnnotatorVersion,
+    PermanentError,
+    Reading,
+    TransientError,
+    gates,
+)
+from annotation.models import Annotation, Correction
+from annotation.schema import NOT_VISIBLE, Verdict, unseen_attributes
+from annotation.services import reading as reading_service
+from profiles import services as people
+from profiles.models import Photo, Profile
+from tests.conftest import MakePerson, MakePhoto
+from twinby.errors import InvalidError
+
+Outcome = Reading | AnnotationError
+
+
+class Scripted:
+    """An annotator that answers what a test tells it to."""
+
+    version = AnnotatorVersion(backend="fake", model="fake-1")
+
+    def __init__(self, *outcomes: Outcome | Exception) -> None:
+        self.outcomes = list(outcomes)
+        self.seen: list[int] = []
+
+    def read(self, photos: Sequence[bytes]) -> list[Outcome]:
+        self.seen.append(len(photos))
+        return [self._next() for _ in photos]
+
+    def _next(self) -> Outcome:
+        outcome = self.outcomes.pop(0)
+        if isinstance(outcome, Reading | AnnotationError):
+            return outcome
+        raise outcome
+
+
+def reading(**verdicts: Verdict) -> Reading:
+    return Reading(
+        attributes=unseen_attributes(),
+        gates=gates(**verdicts),
+        features=np.full(512, 0.25, np.float32),
+        seconds=0.01,
+    )
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scripted]:
+    def install(*outcomes: Outcome | Exception) -> Scripted:
+        annotator = Scripted(*outcomes)
+        monkeypatch.setattr(reading_service, "get_annotator", lambda: annotator)
+        return annotator
+
+    return install
+
+
+@pytest.fixture
+def photo(alice: Profile, make_photo: MakePhoto) -> Photo:
+    return make_photo(alice, published=False)
+
+
+def row_of(photo: Photo) -> Annotation:
+    return Annotation.objects.get(photo=photo)
+
+
+def test_an_upload_leaves_a_pending_row_in_the_same_transaction(photo: Photo) -> None:
+    assert row_of(photo).status == Annotation.Status.PENDING
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_upload_puts_its_row_on_the_queue_once_committed(
+    broker: Broker, alice: Profile, make_photo: MakePhoto
+) -> None:
+    broker.flush_all()
+    photo = make_photo(alice, published=False)
+    message = broker.queues["annotation"].get_nowait()
+    assert str(row_of(photo).pk).encode() in message
+
+
+def test_running_twice_equals_running_once(
+    photo: Photo, script: Callable[..., Scripted]
+) -> None:
+    annotator = script(reading(), reading())
+    pk = row_of(photo).pk
+    assert services.annotate([pk]) == 1
+    assert services.annotate([pk]) == 0
+    assert annotator.seen == [1]
+
+
+def test_one_bad_photo_fails_alone_with_its_reason(
+    alice: Profile, make_photo: MakePhoto, script: Callable[..., Scripted]
+) -> None:
+    good, bad = make_photo(alice), make_photo(alice)
+    script(reading(), PermanentError("not-an-image"))
+    services.annotate([row_of(good).pk, row_of(bad).pk])
+    assert row_of(good).status == Annotation.Status.DONE
+    assert row_of(bad).status == Annotation.Status.FAILED
+    assert row_of(bad).failure == "not-an-image"
+
+
+def test_a_missing_file_fails_alone(
+    alice: Profile, make_photo: MakePhoto, script: Callable[..., Scripted]
+) -> None:
+    good, bad = make_photo(alice), make_photo(alice)
+    bad.annotation.storage.delete(str(bad.annotation.name))
+    script(reading())
+    services.annotate([row_of(good).pk, row_of(bad).pk])
+    assert row_of(good).status == Annotation.Status.DONE
+    assert row_of(bad).failure == "file-missing"
+
+
+def test_a_reading_off_the_schema_is_a_failure_not_a_row(
+    photo: Photo, script: Callable[..., Scripted]
+) -> None:
+    broken = reading()
+    broken.attributes["setting"]["gym"] = 0.5  # type: ignore[index]
+    script(broken)
+    services.annotate([row_of(photo).pk])
+    assert row_of(photo).failure == "off-schema"
+    assert row_of(photo).attributes == {}
+
+
+def test_a_transient_error_leaves_the_row_pending_and_is_counted(
+    photo: Photo, script: Callable[..., Scripted]
+) -> None:
+    script(TransientError("busy"))
+    with pytest.raises(TransientError):
+        services.annotate([row_of(photo).pk])
+    assert row_of(photo).status == Annotation.Status.PENDING
+    assert row_of(photo).attempts == 1
+
+
+def test_a_transient_error_that_never_ends_becomes_a_failure(
+    photo: Photo, script: Callable[..., Scripted]
+) -> None:
+    for _ in range(services.MAX_ATTEMPTS):
+        script(TransientError("busy"))
+        with pytest.raises(TransientError):
+            services.annotate([row_of(photo).pk])
+    assert row_of(photo).failure == "busy"
+
+
+def test_a_crash_in_the_model_leaves_the_row_pending(
+    photo: Photo, script: Callable[..., Scripted]
+) -> None:
+    script(RuntimeError("out of memory"))
+    with pytest.raises(RuntimeError):
+        services.annotate([row_of(photo).pk])
+    assert row_of(photo).status == Annotation.Status.PENDING
+
+
+def test_a_failed_row_is_tried_again_when_asked_for(
+    photo: Photo, script: Callable[..., Scripted]
+) -> None:
+    script(PermanentError("refused"))
+    services.annotate([row_of(photo).pk])
+    assert services.request([photo.pk]).queued == [photo.pk]
+    assert row_of(photo).status == Annotation.Status.PENDING
+
+
+def test_asking_tells_queued_done_and_unknown_apart(
+    alice: Profile,
+    make_photo: MakePhoto,
+    make_person: MakePerson,
+    script: Callable[..., Scripted],
+) -> None:
+    waiting, done = make_photo(alice), make_photo(alice)
+    script(reading())
+    services.annotate([row_of(done).pk])
+    someone = make_person()
+    private = make_photo(someone)
+    people.update_profile(someone, consent=False)
+    nobody = uuid.uuid4()
+    asked = services.request([waiting.pk, done.pk, private.pk, nobody])
+    assert asked == services.Requested([waiting.pk], [done.pk], [private.pk, nobody])
+
+
+# Gates --------------------------------------------------------------------------------
+
+ALL_PASS = dict.fromkeys(("face_count", "quality", "nudity", "adults"), Verdict.PASS)
+
+
+def read(photo: Photo, outcome: Reading, script: Callable[..., Scripted]) -> Photo:
+    script(outcome)
+    services.annotate([row_of(photo).pk])
+    photo.refresh_from_db()
+    return photo
+
+
+def test_unknown_gates_do_not_publish(
+    photo: Photo, script: Callable[..., Scripted]
+) -> None:
+    read(photo, reading(face_count=Verdict.PASS, quality=Verdict.PASS), script)
+    assert photo.status == Photo.Status.PENDING
+
+
+def test_four_passes_publish(photo: Photo, script: Callable[..., Scripted]) -> None:
+    read(photo, reading(**ALL_PASS), script)
+    assert photo.status == Photo.Status.APPROVED
+    assert photo.approval_source == Photo.ApprovalSource.GATES
+
+
+def test_a_failed_gate_quarantines(
+    photo: Photo, script: Callable[..., Scripted]
+) -> None:
+    read(photo, reading(**{**ALL_PASS, "adults": Verdict.FAIL}), script)
+    assert photo.status == Photo.Status.QUARANTINED
+    assert photo.status_reason == "failed: adults"
+
+
+def test_a_failed_gate_takes_an_anchor_out_of_searches(
+    alice: Profile, make_photo: MakePhoto, script: Callable[..., Scripted]
+) -> None:
+    anchor = make_photo(alice, purpose=Photo.Purpose.ANCHOR)
+    assert anchor in Photo.objects.usable_as_example(alice)
+    read(anchor, reading(nudity=Verdict.FAIL), script)
+    assert anchor not in Photo.objects.usable_as_example(alice)
+
+
+def test_a_moderators_approval_stands_against_the_gates(
+    photo: Photo, script: Callable[..., Scripted]
+) -> None:
+    people.approve(photo.pk, source=Photo.ApprovalSource.MODERATOR)
+    read(photo, reading(nudity=Verdict.FAIL), script)
+    assert photo.status == Photo.Status.APPROVED
+
+
+def test_a_moderators_rejection_stands_against_the_gates(
+    photo: Photo, script: Callable[..., Scripted]
+) -> None:
+    people.reject(photo.pk, reason="not a person")
+    read(photo, reading(**ALL_PASS), script)
+    assert photo.status == Photo.Status.REJECTED
+
+
+# Corrections --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def moderator(db: None) -> User:
+    return User.objects.create_user("moderator", password="m")
+
+
+def correct(photo: Photo, moderator: User, *values: str, **more: Any) -> Correction:
+    fields = {"attribute": "hair_color", "reason": "seen by a person", **more}
+    return services.correct(photo, values=values, moderator=moderator, **fields)
+
+
+def effective(photo: Photo) -> services.EffectiveReading:
+    return services.effective_readings([photo.pk])[photo.pk]
+
+
+def test_a_correction_wins_over_the_model_and_survives_a_new_reading(
+    photo: Photo, moderator: User, script: Callable[..., Scripted]
+) -> None:
+    read(photo, reading(), script)
+    correct(photo, moderator, "red")
+    assert effective(photo).attributes["hair_color"]["red"] == 1.0
+    Annotation.objects.all().delete()
+    services.request([photo.pk])
+    read(photo, reading(), script)
+    assert effective(photo).attributes["hair_color"]["red"] == 1.0
+    assert effective(photo).corrected == {"hair_color"}
+    assert row_of(photo).attributes["hair_color"][NOT_VISIBLE] == 1.0
+
+
+def test_the_latest_correction_wins_and_a_withdrawn_one_does_not_count(
+    photo: Photo, moderator: User, script: Callable[..., Scripted]
+) -> None:
+    read(photo, reading(), script)
+    correct(photo, moderator, "red")
+    second = correct(photo, moderator, "blonde")
+    assert effective(photo).attributes["hair_color"]["blonde"] == 1.0
+    assert services.withdraw_correction(second)
+    assert not services.withdraw_correction(second)
+    assert effective(photo).attributes["hair_color"]["red"] == 1.0
+
+
+def test_a_correction_may_say_that_nothing_can_be_seen(
+    photo: Photo, moderator: User, script: Callable[..., Scripted]
+) -> None:
+    read(photo, reading(), script)
+    correct(photo, moderator)
+    assert effective(photo).attributes["hair_color"][NOT_VISIBLE] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("attribute", "values", "reason"),
+    [
+        ("beauty", ["high"], "r"),
+        ("hair_color", ["purple"], "r"),
+        ("hair_color", ["red", "blonde"], "r"),
+        ("hair_color", ["red"], "  "),
+    ],
+)
+def test_a_correction_that_cannot_be_is_refused(
+    photo: Photo, moderator: User, attribute: str, values: list[str], reason: str
+) -> None:
+    with pytest.raises(InvalidError):
+        correct(photo, moderator, *values, attribute=attribute, reason=reason)
+    assert not Correction.objects.exists()
+
+
+# Sweeping and forgetting --------------------------------------------------------------
+
+
+def test_the_sweep_finds_what_was_never_asked_for_and_what_got_stuck(
+    alice: Profile, make_photo: MakePhoto, script: Callable[..., Scripted]
+) -> None:
+    lost, stuck, done = (make_photo(alice) for _ in range(3))
+    row_of(lost).delete()
+    script(reading())
+    services.annotate([row_of(done).pk])
+    assert services.sweep(older_than=dt.timedelta(0), limit=10) == 2
+    assert {row_of(p).status for p in (lost, stuck)} == {Annotation.Status.PENDING}
+
+
+def test_the_sweep_leaves_alone_what_was_just_asked_for(photo: Photo) -> None:
+    assert services.sweep(older_than=dt.timedelta(minutes=3), limit=10) == 0
+
+
+def test_forgetting_a_person_drops_their_readings_only(
+    alice: Profile, make_person: MakePerson, make_photo: MakePhoto
+) -> None:
+    mine, theirs = make_photo(alice), make_photo(make_person())
+    services.forget(alice.pk)
+    assert not Annotation.objects.filter(photo=mine).exists()
+    assert Annotation.objects.filter(photo=theirs).exists()
+
+
+def test_features_come_back_as_they_were_stored(
+    photo: Photo, script: Callable[..., Scripted]
+) -> None:
+    read(photo, reading(), script)
+    features = effective(photo).features
+    assert features is not None
+    assert features.shape == (512,)
+    assert np.allclose(features, 0.25)
+
+
+def test_readings_of_another_model_do_not_count(
+    photo: Photo, script: Callable[..., Scripted]
+) -> None:
+    read(photo, reading(), script)
+    Annotation.objects.update(model="older")
+    assert services.effective_readings([photo.pk]) == {}
+
+
+def test_the_configured_annotator_is_one_object() -> None:
+    assert get_annotator("fake") is get_annotator("fake")
