@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
-from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.auth.models import User
 
 from profiles import services
@@ -40,8 +39,7 @@ def client() -> Client:
 def credentials() -> Credentials:
     """The demo client's id and secret, which lies in a file of mode 0600."""
     mine, secret = client(), state().secret("demo_client.secret")
-    if not check_password(secret, mine.secret_hash):
-        Client.objects.filter(pk=mine.pk).update(secret_hash=make_password(secret))
+    services.set_client_secret(mine, secret)
     return Credentials(mine.pk, secret)
 
 
