@@ -29,7 +29,7 @@ def sentence(explanation: Explanation) -> str:
     lowering = [r for r in explanation.reasons if r.amount < 0][:MAX_LOWERING]
     clauses = _likenesses(raising) or ["No clear likeness to the photos you like"]
     if lowering:
-        clauses.append("less so: " + _join([_subject(reason) for reason in lowering]))
+        clauses.append("less so: " + _join([subject(reason) for reason in lowering]))
     text = "; ".join(clauses)
     return f"{text[0].upper()}{text[1:]}."
 
@@ -53,7 +53,7 @@ def _likenesses(reasons: Sequence[Reason]) -> list[str]:
     groups: dict[tuple[Message, tuple[int, ...]], list[str]] = {}
     for reason in reasons:
         key = reason.message, reason.photos
-        groups.setdefault(key, []).append(_subject(reason))
+        groups.setdefault(key, []).append(subject(reason))
     return [_likeness(*key, subjects) for key, subjects in groups.items()]
 
 
@@ -68,25 +68,27 @@ def _likeness(
     return f"different {_join(subjects)} from disliked {numbers}"
 
 
-def _subject(reason: Reason) -> str:
+def subject(reason: Reason) -> str:
+    """Name what a reason is about: "hair colour (blonde)", "setting (not gym)"."""
     if reason.value is None:
-        return _words(reason.name)
+        return words(reason.name)
     unlike = reason.message in (Message.UNLIKE_DISLIKED, Message.UNLIKE_LIKED)
     prefix = "not " if unlike else ""
-    return f"{_words(reason.name)} ({prefix}{_words(reason.value)})"
+    return f"{words(reason.name)} ({prefix}{words(reason.value)})"
 
 
 def _listing(found: Sequence[Wish]) -> str:
     return _join(
         [
-            f"{_words(w.name)} {_words(w.value)}"
+            f"{words(w.name)} {words(w.value)}"
             f" (in {w.liked} liked and {w.disliked} disliked)"
             for w in found
         ]
     )
 
 
-def _words(name: str) -> str:
+def words(name: str) -> str:
+    """An attribute or value as people say it."""
     return WORDS.get(name, name.replace("_", " "))
 
 

@@ -1,13 +1,193 @@
-"""Pages."""
+"""The demo page: choose or upload photos, see who is found and why. Off by default."""
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+import uuid
+from collections.abc import Callable, Collection, Mapping
+from functools import wraps
+from typing import Any
+
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_safe
+
+from matching.cards import Tile, cards, tile, wish_bars
+from matching.forms import SIDES, ExamplesForm, UploadForm
+from matching.phrases import understood
+from matching.search import Page, Query, search
+from matching.selectors import Filters
+from matching.visitors import visitor_of
+from profiles.models import Photo, Profile
+from profiles.services import add_photo
+from twinby.errors import DomainError, NotFoundError
+
+PEOPLE_SHOWN = 120
+PAGE = 10
+BEING_READ = "photos-not-ready"
+REFRESH_SECONDS = 2
+# What the API says to programs, said to people.
+SAID = {
+    "photo-not-found": "One of these photos is not there any more, or not for you.",
+    "photos-unreadable": "One of these photos cannot be read: choose another one.",
+    "bad-cursor": "This page belongs to another search: start again.",
+}
+
+Sides = Mapping[str, Collection[uuid.UUID]]
+Door = Callable[[HttpRequest], HttpResponse]
+View = Callable[[HttpRequest, Profile], HttpResponse]
 
 
-def demo(request: HttpRequest) -> HttpResponse:
-    return HttpResponse("")
+def for_visitors(view: View) -> Door:
+    """A view with its visitor; where the demo is off or has no people, a 404."""
+
+    @wraps(view)
+    def door(request: HttpRequest) -> HttpResponse:
+        if not settings.DEMO_PAGE:
+            raise Http404
+        try:
+            visitor = visitor_of(request.session)
+        except NotFoundError as error:
+            context = {"message": error.message}
+            return render(request, "matching/nobody.html", context, status=404)
+        return view(request, visitor)
+
+    return door
 
 
-def demo_search(request: HttpRequest) -> HttpResponse:
-    return HttpResponse("")
+@require_safe
+@for_visitors
+def demo(request: HttpRequest, visitor: Profile) -> HttpResponse:
+    """The photos to choose from; a query string brings a choice back."""
+    form = UploadForm(request.GET) if request.GET else UploadForm()
+    form.is_valid()  # cleans what was chosen; it is judged when the search is asked
+    return _choice(request, visitor, form)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@for_visitors
+def demo_search(request: HttpRequest, visitor: Profile) -> HttpResponse:
+    """POST takes uploads in and leads to the answer, which has its own address."""
+    return (
+        _ask(request, visitor)
+        if request.method == "POST"
+        else _answer(request, visitor)
+    )
+
+
+def _ask(request: HttpRequest, visitor: Profile) -> HttpResponse:
+    form = UploadForm(request.POST, request.FILES)
+    if not form.is_valid():
+        return _choice(request, visitor, form, errors=form.complaints())
+    sides = {side: list(form.cleaned_data[side]) for side in SIDES}
+    try:
+        for side in SIDES:
+            for file in form.cleaned_data[f"{side}_files"]:
+                # One byte more than allowed is read, for the refusal to see it.
+                data = file.read(settings.PHOTO_MAX_BYTES + 1)
+                anchor = add_photo(
+                    owner=visitor, data=data, purpose=Photo.Purpose.ANCHOR
+                )
+                sides[side].append(anchor.pk)
+    except DomainError as error:
+        return _choice(request, visitor, form, errors=[error.message], sides=sides)
+    return HttpResponseRedirect(f"{reverse('demo-search')}?{form.query(sides)}")
+
+
+def _answer(request: HttpRequest, visitor: Profile) -> HttpResponse:
+    form = ExamplesForm(request.GET)
+    if not form.is_valid():
+        return _choice(request, visitor, form, errors=form.complaints())
+    context = _asked(visitor, form)
+    try:
+        page = search(visitor, _query(form))
+    except DomainError as error:
+        if error.problem_kind == BEING_READ:
+            context["refresh_seconds"] = REFRESH_SECONDS
+            return render(request, "matching/waiting.html", context)
+        words = [SAID.get(error.problem_kind, error.message)]
+        return _choice(request, visitor, form, errors=words, status=error.status)
+    context |= _found(visitor, form, page)
+    return render(request, "matching/answer.html", context)
+
+
+def _query(form: ExamplesForm) -> Query:
+    gender = form.cleaned_data["gender"]
+    return Query(
+        liked=form.cleaned_data["liked"],
+        disliked=form.cleaned_data["disliked"],
+        filters=Filters(genders=(gender,) if gender else ()),
+        importance=form.importance,
+        limit=PAGE,
+        cursor=form.cleaned_data["cursor"],
+    )
+
+
+def _asked(visitor: Profile, form: ExamplesForm) -> dict[str, Any]:
+    """The examples as they were given, numbered as the sentences number them."""
+    usable = Photo.objects.usable_as_example(visitor).select_related("owner")
+    sides = {
+        side: [
+            tile(photo, visitor, number=number)
+            for number, pk in enumerate(form.cleaned_data[side], start=1)
+            if (photo := found.get(pk))
+        ]
+        for side in SIDES
+        for found in [usable.in_bulk(form.cleaned_data[side])]
+    }
+    return {
+        **sides,
+        "query": form.query(form.cleaned_data),
+        "most": settings.SEARCH_MAX_EXAMPLES,
+    }
+
+
+def _found(visitor: Profile, form: ExamplesForm, page: Page) -> dict[str, Any]:
+    cursor = page.next_cursor
+    return {
+        "understood": understood(page.wishes),
+        "wishes": wish_bars(page.wishes),
+        "cards": cards(page, visitor),
+        "next_query": cursor and form.query(form.cleaned_data, cursor=cursor),
+    }
+
+
+def _choice(
+    request: HttpRequest,
+    visitor: Profile,
+    form: ExamplesForm,
+    *,
+    errors: Collection[str] = (),
+    status: int = 400,
+    sides: Sides | None = None,
+) -> HttpResponse:
+    """The page to choose on, with what was chosen; `status` counts if errors do."""
+    chosen = sides or getattr(form, "cleaned_data", {})
+    liked, disliked = (set(chosen.get(side, ())) for side in SIDES)
+    context = {
+        "form": form if isinstance(form, UploadForm) else UploadForm(form.data),
+        "errors": errors,
+        "liked": liked,
+        "disliked": disliked,
+        "tiles": _tiles(visitor, liked | disliked),
+        "most": settings.SEARCH_MAX_EXAMPLES,
+    }
+    return render(
+        request, "matching/demo.html", context, status=status if errors else 200
+    )
+
+
+def _tiles(visitor: Profile, chosen: Collection[uuid.UUID]) -> list[Tile]:
+    """The visitor's own photos, those chosen, and one of every other person."""
+    usable = Photo.objects.usable_as_example(visitor).select_related("owner")
+    mine = usable.filter(purpose=Photo.Purpose.ANCHOR).order_by("-created_at")
+    published = usable.filter(purpose=Photo.Purpose.PROFILE)
+    picked = published.filter(pk__in=chosen)
+    others = (
+        published.exclude(owner__in=picked.values("owner"))
+        .order_by("owner_id", "created_at", "pk")
+        .distinct("owner_id")
+    )
+    photos = [*mine, *picked, *others[:PEOPLE_SHOWN]]
+    return [tile(photo, visitor, number=i) for i, photo in enumerate(photos, start=1)]
