@@ -87,13 +87,10 @@ def candidates(
         )
     ordered = rows.order_by("distance", "profile_id")
     found = ordered.values_list("profile_id", "vector", "distance")[:limit]
-    return [Found(pk, _numbers(vector), distance) for pk, vector, distance in found]
-
-
-def _numbers(vector: object) -> npt.NDArray[np.float64]:
-    """pgvector's HalfVector, or whatever its next release gives, as float64."""
-    plain = vector.to_list() if hasattr(vector, "to_list") else vector
-    return np.asarray(plain, dtype=np.float64)
+    return [
+        Found(profile_id, np.asarray(vector, dtype=np.float64), distance)
+        for profile_id, vector, distance in found
+    ]
 
 
 def eligible(
@@ -125,7 +122,9 @@ def _wished(
     for wish in filters.must:
         rows = rows.filter(**{f"presence__{wish}__gte": threshold})
     for wish in sorted(never):
-        rows = rows.exclude(**{f"presence__{wish}__gt": threshold})
+        # An unknown value is NULL, which no comparison lets pass: it is asked for.
+        low = Q(**{f"presence__{wish}__lte": threshold})
+        rows = rows.filter(low | ~Q(presence__has_key=wish))
     return rows
 
 
