@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotation import services
-from profiles.access import photo_of
+from profiles.access import photo_of, photos_of
 from profiles.links import photo_url
 from profiles.models import Photo
 from profiles.services import delete_photo
@@ -72,28 +72,27 @@ class PhotoView(APIView):
         return Response(status=204)
 
 
+class BatchInput(StrictSerializer):
+    photo_ids = serializers.ListField(
+        child=serializers.UUIDField(), min_length=1, max_length=MAX_BATCH
+    )
+
+
+class BatchOutput(serializers.Serializer[services.Requested]):
+    queued = serializers.ListField(child=serializers.UUIDField())
+    done = serializers.ListField(child=serializers.UUIDField())
+    unknown = serializers.ListField(child=serializers.UUIDField())
+
+
 class ProcessBatchView(APIView):
-    class Input(StrictSerializer):
-        photo_ids = serializers.ListField(
-            child=serializers.UUIDField(), min_length=1, max_length=MAX_BATCH
-        )
-
-    class Output(serializers.Serializer[services.Requested]):
-        queued = serializers.ListField(child=serializers.UUIDField())
-        done = serializers.ListField(child=serializers.UUIDField())
-        unknown = serializers.ListField(child=serializers.UUIDField())
-
     @extend_schema(
-        request=Input, responses={202: Output}, operation_id="process_photos"
+        request=BatchInput, responses={202: BatchOutput}, operation_id="process_photos"
     )
     def post(self, request: Request) -> Response:
         """Ask for photos to be read; what is read already is not read again."""
-        given = validated(self.Input, request.data)
+        given = validated(BatchInput, request.data)
         ids = list(dict.fromkeys(given["photo_ids"]))
-        who = caller(request)
-        reachable = Photo.objects.filter(pk__in=ids, owner__client_id=who.client_id)
-        if who.person_id:
-            reachable = reachable.filter(owner_id=who.person_id)
+        reachable = photos_of(caller(request)).filter(pk__in=ids)
         mine = set(reachable.values_list("pk", flat=True))
         asked = services.request([pk for pk in ids if pk in mine])
         answer = services.Requested(
@@ -101,4 +100,4 @@ class ProcessBatchView(APIView):
             done=asked.done,
             unknown=[pk for pk in ids if pk not in {*asked.queued, *asked.done}],
         )
-        return Response(self.Output(answer).data, status=202)
+        return Response(BatchOutput(answer).data, status=202)

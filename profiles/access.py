@@ -1,20 +1,54 @@
-"""Which people and photos a caller may touch: their own, and a service's own people."""
+"""Who calls, and which people and photos they may touch: a service its own people's."""
 
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
-from profiles.models import Photo, Profile
+from django.db.models import QuerySet
+from rest_framework_simplejwt.exceptions import InvalidToken
+from rest_framework_simplejwt.tokens import Token
+
+from profiles.models import Client, Photo, PhotoQuerySet, Profile
 from twinby.errors import NotFoundError
-from twinby.rest.callers import Caller, own_or_given
+from twinby.rest.callers import Caller, CallerAuthentication, own_or_given
+
+
+class LiveCallerAuthentication(CallerAuthentication):
+    """Tokens of active clients and living people only.
+
+    One look-up by primary key a request, so that a client's deactivation or a person's
+    erasure takes effect at once, not when the last token expires.
+    """
+
+    def get_user(self, validated_token: Token) -> Any:
+        who = super().get_user(validated_token)
+        if not _alive(who):
+            raise InvalidToken("This token's owner is no longer known.")
+        return who
+
+
+def _alive(who: Caller) -> bool:
+    if who.person_id is None:
+        return Client.objects.filter(pk=who.client_id, active=True).exists()
+    people = Profile.objects.filter(client_id=who.client_id, client__active=True)
+    return people.filter(pk=who.person_id).exists()
+
+
+def people_of(who: Caller) -> QuerySet[Profile]:
+    """The people the caller may act for."""
+    people = Profile.objects.filter(client_id=who.client_id)
+    return people.filter(pk=who.person_id) if who.person_id else people
+
+
+def photos_of(who: Caller) -> PhotoQuerySet:
+    """The photos of the people the caller may act for."""
+    return Photo.objects.filter(owner__in=people_of(who))
 
 
 def person_of(who: Caller, person_id: uuid.UUID) -> Profile:
     """The person, if the caller may act for them; NotFoundError hides all others."""
-    people = Profile.objects.filter(client_id=who.client_id)
-    if who.person_id:
-        people = people.filter(pk=who.person_id)
-    person = people.filter(pk=person_id).first()
+    person = people_of(who).filter(pk=person_id).first()
     if person is None:
         raise NotFoundError("There is no such person.")
     return person
@@ -27,10 +61,7 @@ def acting_person(who: Caller, given: uuid.UUID | None) -> Profile:
 
 def photo_of(who: Caller, photo_id: uuid.UUID) -> Photo:
     """A photo whose owner the caller may act for; NotFoundError hides all others."""
-    photos = Photo.objects.filter(owner__client_id=who.client_id)
-    if who.person_id:
-        photos = photos.filter(owner_id=who.person_id)
-    photo = photos.select_related("owner").filter(pk=photo_id).first()
+    photo = photos_of(who).select_related("owner").filter(pk=photo_id).first()
     if photo is None:
         raise NotFoundError("There is no such photo.")
     return photo

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.signing import BadSignature, TimestampSigner
 from django.urls import reverse
 
-from profiles.models import Photo
+from profiles.models import Photo, Profile
 from twinby.errors import NotFoundError
 
 _signer = TimestampSigner(salt="profiles.links")
@@ -41,9 +41,15 @@ def open_ticket(ticket: str, *, photo_id: uuid.UUID) -> uuid.UUID:
 
 
 def may_see(photo: Photo, viewer_id: uuid.UUID) -> bool:
-    """Whether a link made for this viewer still opens the photo."""
+    """Whether a link made for this viewer still opens the photo.
+
+    One's own opens; another's only while it is published and its owner may be shown to
+    the viewer: a link never outlives a consent, a block or a change of mind.
+    """
     if photo.owner_id == viewer_id:
         return True
-    return photo.purpose == Photo.Purpose.PROFILE and (
-        photo.status == Photo.Status.APPROVED
-    )
+    viewer = Profile.objects.filter(pk=viewer_id).first()
+    if viewer is None:
+        return False
+    shown = Profile.objects.visible_to(viewer)
+    return Photo.objects.published().filter(pk=photo.pk, owner__in=shown).exists()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -64,7 +63,12 @@ class ProfileQuerySet(models.QuerySet["Profile"]):
         )
 
     def visible_to(self, viewer: Profile) -> ProfileQuerySet:
-        """Whom `viewer` may be shown: searchable, and each seeks the other."""
+        """Whom `viewer` may be shown: searchable, and each seeks the other.
+
+        Nobody, once a moderator has blocked the viewer.
+        """
+        if viewer.status == Profile.Status.BLOCKED:
+            return self.none()
         today = timezone.localdate()
         return (
             self.searchable()
@@ -164,18 +168,24 @@ class Profile(models.Model):
         return self.consented_at is not None
 
 
-def _rendition_path(photo: Photo, rendition: str) -> str:
-    """Random names only: nothing in a path says who or what is in the photo."""
-    key = str(photo.pk)
-    return f"photos/{key[:2]}/{key}/{rendition}"
+PHOTO_FOLDER = "photos"
+
+
+def rendition_paths(photo_id: uuid.UUID) -> tuple[str, str]:
+    """Where the display and the annotation rendition are stored.
+
+    Random names only: nothing in a path says who or what is in the photo.
+    """
+    folder = f"{PHOTO_FOLDER}/{str(photo_id)[:2]}/{photo_id}"
+    return f"{folder}/display.webp", f"{folder}/annotation.jpg"
 
 
 def display_path(photo: Photo, _name: str) -> str:
-    return _rendition_path(photo, "display.webp")
+    return rendition_paths(photo.pk)[0]
 
 
 def annotation_path(photo: Photo, _name: str) -> str:
-    return _rendition_path(photo, "annotation.jpg")
+    return rendition_paths(photo.pk)[1]
 
 
 class PhotoQuerySet(models.QuerySet["Photo"]):
@@ -262,7 +272,3 @@ class Photo(models.Model):
     @property
     def is_anchor(self) -> bool:
         return self.purpose == self.Purpose.ANCHOR
-
-    def files(self) -> list[Any]:
-        """Both stored renditions."""
-        return [self.display, self.annotation]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import dramatiq
 from dramatiq_crontab import cron
 
-from profiles import services
+from profiles import services, storage
+
+ORPHANS_AFTER = dt.timedelta(days=1)
 
 
 @cron("17 * * * *")  # type: ignore[untyped-decorator]
@@ -13,3 +17,10 @@ from profiles import services
 def expire_anchors() -> None:
     """Every hour: anchors are private and must not outlive their month."""
     services.expire_anchors()
+
+
+@cron("41 4 * * *")  # type: ignore[untyped-decorator]
+@dramatiq.actor(queue_name="housekeeping", max_retries=0)
+def sweep_files() -> None:
+    """Every night: a photo that is gone is gone, even if the storage was down then."""
+    storage.sweep(older_than=ORPHANS_AFTER)

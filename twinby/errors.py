@@ -11,7 +11,7 @@ class DomainError(Exception):
     The message is for the client to read; it never carries a name, a token or a photo.
     """
 
-    status: ClassVar[int] = 400
+    status: int = 400
     kind: ClassVar[str] = "invalid-request"
 
     def __init__(self, message: str, *, kind: str | None = None, **extra: Any) -> None:

@@ -3,36 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import redis
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import Error as DatabaseError
+from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
-from django.http import HttpRequest, JsonResponse
-from django.views.decorators.http import require_safe
+from drf_spectacular.utils import extend_schema
 from redis.exceptions import RedisError
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from twinby.rest.redis import impatient
 
 TIMEOUT_SECONDS = 2
 
 
-@require_safe
-def livez(request: HttpRequest) -> JsonResponse:
-    """200 while the process answers at all; touches nothing."""
-    return JsonResponse({"status": "ok"})
+class LiveOutput(serializers.Serializer[Any]):
+    status = serializers.CharField()
 
 
-@require_safe
-def readyz(request: HttpRequest) -> JsonResponse:
-    """200 if database, migrations, pgvector and queue are there, else 503."""
-    checks = {
-        "database": _passes(_database),
-        "queue": _passes(_queue),
-    }
-    ready = all(checks.values())
-    return JsonResponse(
-        {"status": "ok" if ready else "unavailable", "checks": checks},
-        status=200 if ready else 503,
+class ReadyOutput(LiveOutput):
+    checks = serializers.DictField(child=serializers.BooleanField())
+
+
+class Probe(APIView):
+    """Open to whoever can reach it; says nothing but yes or no."""
+
+    authentication_classes = ()
+    permission_classes = ()
+    throttle_classes = ()
+
+
+class LiveView(Probe):
+    @extend_schema(responses=LiveOutput, operation_id="livez", auth=[])
+    def get(self, request: Request) -> Response:
+        """200 while the process answers at all; touches nothing."""
+        return Response({"status": "ok"})
+
+
+class ReadyView(Probe):
+    @extend_schema(
+        responses={200: ReadyOutput, 503: ReadyOutput}, operation_id="readyz", auth=[]
     )
+    def get(self, request: Request) -> Response:
+        """200 if database, migrations, pgvector and queue are there, else 503."""
+        checks = {"database": _passes(_database), "queue": _passes(_queue)}
+        ready = all(checks.values())
+        status = "ok" if ready else "unavailable"
+        return Response(
+            {"status": status, "checks": checks}, status=200 if ready else 503
+        )
 
 
 def _passes(check: Callable[[], bool]) -> bool:
@@ -52,9 +76,6 @@ def _database() -> bool:
 
 
 def _queue() -> bool:
-    with redis.Redis.from_url(
-        settings.REDIS_URL,
-        socket_timeout=TIMEOUT_SECONDS,
-        socket_connect_timeout=TIMEOUT_SECONDS,
-    ) as client:
+    options = impatient(TIMEOUT_SECONDS)
+    with redis.Redis.from_url(settings.REDIS_URL, **options) as client:
         return bool(client.ping())

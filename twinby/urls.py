@@ -13,7 +13,7 @@ from profiles.api.people import PeopleView, PersonView
 from profiles.api.photos import AnchorsView, PhotoImageView, PhotosView
 from profiles.api.tokens import TokenView
 from twinby import openapi
-from twinby.health import livez, readyz
+from twinby.health import LiveView, ReadyView
 
 api: list[URLPattern | URLResolver] = [
     path("tokens", TokenView.as_view(), name="tokens"),
@@ -30,8 +30,8 @@ api: list[URLPattern | URLResolver] = [
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", views.demo, name="demo"),
     path("demo/search", views.demo_search, name="demo-search"),
-    path("v1/livez", livez, name="livez"),
-    path("v1/readyz", readyz, name="readyz"),
+    path("v1/livez", LiveView.as_view(), name="livez"),
+    path("v1/readyz", ReadyView.as_view(), name="readyz"),
     path("v1/schema", SpectacularAPIView.as_view(), name="schema"),
     path(
         "v1/docs",
@@ -44,5 +44,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
 
 __all__ = ["openapi", "urlpatterns"]  # openapi registers itself on import
 
+handler400 = "twinby.rest.problems.bad_request"
+handler403 = "twinby.rest.problems.forbidden"
 handler404 = "twinby.rest.problems.page_not_found"
 handler500 = "twinby.rest.problems.server_error"

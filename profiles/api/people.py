@@ -15,7 +15,7 @@ from profiles import access, services
 from profiles.models import ADULT_AGE, OLDEST_AGE, Gender, Photo, Profile
 from twinby.errors import ForbiddenError
 from twinby.rest.callers import caller
-from twinby.rest.strict import StrictSerializer, validated
+from twinby.rest.strict import FiniteField, StrictSerializer, validated
 
 OWN_STATUSES = (Profile.Status.ACTIVE, Profile.Status.PAUSED)
 
@@ -38,10 +38,8 @@ class PersonFields(StrictSerializer):
     )
     about = serializers.CharField(max_length=2000, allow_blank=True, default="")
     smokes = serializers.BooleanField(allow_null=True, default=None)
-    latitude = serializers.FloatField(
-        min_value=-90, max_value=90, allow_null=True, default=None
-    )
-    longitude = serializers.FloatField(
+    latitude = FiniteField(min_value=-90, max_value=90, allow_null=True, default=None)
+    longitude = FiniteField(
         min_value=-180, max_value=180, allow_null=True, default=None
     )
     last_active_at = serializers.DateTimeField(required=False)

@@ -9,15 +9,16 @@ from django.conf import settings
 from django.http import FileResponse, HttpRequest
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
-from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from profiles import access, links, services
+from profiles import access, links, services, storage
+from profiles.ingest import DISPLAY_TYPE
 from profiles.models import Photo, Profile
 from twinby.errors import NotFoundError
 from twinby.rest.callers import caller
+from twinby.rest.parsers import PhotoFormParser
 from twinby.rest.strict import StrictSerializer, validated
 
 
@@ -52,7 +53,7 @@ def _store(owner: Profile, file: Any, purpose: Photo.Purpose) -> Response:
 
 
 class PhotosView(APIView):
-    parser_classes = (MultiPartParser,)
+    parser_classes = (PhotoFormParser,)
 
     @extend_schema(
         request={"multipart/form-data": PhotoInput},
@@ -67,7 +68,7 @@ class PhotosView(APIView):
 
 
 class AnchorsView(APIView):
-    parser_classes = (MultiPartParser,)
+    parser_classes = (PhotoFormParser,)
 
     @extend_schema(
         request={"multipart/form-data": AnchorInput},
@@ -88,9 +89,13 @@ class PhotoImageView(APIView):
     permission_classes = ()
     throttle_classes = ()
 
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:  # noqa: FBT001, FBT002 - DRF's signature
+        """There is one picture: whoever accepts only images is no less welcome."""
+        return super().perform_content_negotiation(request, force=True)
+
     @extend_schema(
         parameters=[OpenApiParameter("ticket", str, required=True)],
-        responses={(200, "image/webp"): bytes},
+        responses={(200, DISPLAY_TYPE): bytes},
         operation_id="get_photo_image",
         auth=[],
     )
@@ -100,6 +105,6 @@ class PhotoImageView(APIView):
         photo = Photo.objects.filter(pk=photo_id).first()
         if photo is None or not links.may_see(photo, viewer_id):
             raise NotFoundError("There is no such photo.")
-        response = FileResponse(photo.display.open("rb"), content_type="image/webp")
+        response = FileResponse(storage.open_display(photo), content_type=DISPLAY_TYPE)
         response["Cache-Control"] = f"private, max-age={settings.PHOTO_LINK_SECONDS}"
         return response

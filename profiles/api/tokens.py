@@ -14,24 +14,31 @@ from twinby.rest.callers import Caller, issue_token
 from twinby.rest.strict import StrictSerializer, validated
 
 
+class TokenInput(StrictSerializer):
+    client_id = serializers.UUIDField()
+    client_secret = serializers.CharField(max_length=200)
+    person_id = serializers.UUIDField(required=False)
+
+
+class TokenOutput(serializers.Serializer[object]):
+    access_token = serializers.CharField()
+    token_type = serializers.CharField()
+    expires_in = serializers.IntegerField(help_text="seconds")
+
+
 class TokenView(APIView):
     authentication_classes = ()
     permission_classes = ()
 
-    class Input(StrictSerializer):
-        client_id = serializers.UUIDField()
-        client_secret = serializers.CharField(max_length=200)
-        person_id = serializers.UUIDField(required=False)
-
-    class Output(serializers.Serializer[object]):
-        access_token = serializers.CharField()
-        token_type = serializers.CharField()
-        expires_in = serializers.IntegerField(help_text="seconds")
-
-    @extend_schema(request=Input, responses=Output, operation_id="create_token")
+    @extend_schema(
+        request=TokenInput,
+        responses=TokenOutput,
+        operation_id="create_token",
+        auth=[],
+    )
     def post(self, request: Request) -> Response:
         """Exchange a client id and secret for a bearer token."""
-        given = validated(self.Input, request.data)
+        given = validated(TokenInput, request.data)
         client = services.authenticate_client(
             client_id=given["client_id"], secret=given["client_secret"]
         )
@@ -39,10 +46,10 @@ class TokenView(APIView):
         if "person_id" in given:
             person = access.person_of(who, given["person_id"])
             who = Caller(client_id=client.pk, person_id=person.pk)
-        return Response(
-            {
-                "access_token": issue_token(who),
-                "token_type": "Bearer",
-                "expires_in": int(settings.TOKEN_LIFETIME.total_seconds()),
-            }
-        )
+        answer = {
+            "access_token": issue_token(who),
+            "token_type": "Bearer",
+            "expires_in": int(settings.TOKEN_LIFETIME.total_seconds()),
+        }
+        # RFC 6749 5.1: nothing on the way may keep a token.
+        return Response(answer, headers={"Cache-Control": "no-store"})

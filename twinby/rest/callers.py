@@ -40,9 +40,9 @@ def issue_token(caller: Caller) -> str:
 
 
 class CallerAuthentication(JWTStatelessUserAuthentication):
-    """Bearer tokens made by `issue_token`; no look-up in the database."""
+    """Bearer tokens made by `issue_token`, by their signature alone."""
 
-    def get_user(self, validated_token: Token) -> Any:
+    def get_user(self, validated_token: Token) -> Any:  # a Caller, which is no User
         try:
             person = validated_token.get("person")
             return Caller(

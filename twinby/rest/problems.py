@@ -5,9 +5,13 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import (
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+)
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, JsonResponse
+from django.http import Http404, HttpRequest, JsonResponse, UnreadablePostError
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
@@ -17,6 +21,7 @@ from twinby.errors import DomainError
 logger = logging.getLogger(__name__)
 
 PROBLEM_TYPE = "application/problem+json"
+DATABASE_DOWN = (503, "unavailable", "The database does not answer; try again.")
 
 
 def problem(status: int, kind: str, detail: str, **extra: Any) -> dict[str, Any]:
@@ -55,18 +60,26 @@ def _problem_of(error: Exception) -> dict[str, Any] | None:
             "The request has fields that cannot be accepted; see errors.",
             errors=_field_errors(error.detail),
         )
-    if isinstance(error, Http404):
-        return problem(404, "not-found", "There is nothing here.")
-    if isinstance(error, PermissionDenied):
-        return problem(403, "forbidden", "This is not allowed.")
     if isinstance(error, exceptions.APIException):
         return _problem_of_api(error)
     if isinstance(error, OperationalError | InterfaceError):
         logger.error("The database does not answer: %s", type(error).__name__)
-        return problem(503, "unavailable", "The database does not answer; try again.")
+    for cls, known in _KNOWN:
+        if isinstance(error, cls):
+            return problem(*known)
     return None
 
 
+# The first that fits counts. What is in none of the tables is a surprise: a 500.
+_KNOWN: list[tuple[type[Exception], tuple[int, str, str]]] = [
+    (Http404, (404, "not-found", "There is nothing here.")),
+    (PermissionDenied, (403, "forbidden", "This is not allowed.")),
+    (RequestDataTooBig, (413, "body-too-large", "The body has too many bytes.")),
+    (SuspiciousOperation, (400, "malformed-request", "The request cannot be read.")),
+    (UnreadablePostError, (400, "malformed-request", "The body broke off.")),
+    (OperationalError, DATABASE_DOWN),
+    (InterfaceError, DATABASE_DOWN),
+]
 _API_KINDS: dict[type[exceptions.APIException], str] = {
     exceptions.NotAuthenticated: "not-authenticated",
     exceptions.AuthenticationFailed: "not-authenticated",
@@ -103,13 +116,29 @@ def _field_errors(detail: Any, path: str = "") -> list[dict[str, str]]:
     return [{"field": path, "message": str(detail)}]
 
 
+# What Django itself answers with, outside of every API view ---------------------------
+
+
+def _page(status: int, kind: str, detail: str) -> JsonResponse:
+    body = problem(status, kind, detail)
+    return JsonResponse(body, status=status, content_type=PROBLEM_TYPE)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> JsonResponse:
+    """The 400 of a wrong host name, or of a request that looks like an attack."""
+    return _page(400, "malformed-request", "The request cannot be read.")
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> JsonResponse:
+    """The 403 of pages."""
+    return _page(403, "forbidden", "This is not allowed.")
+
+
 def page_not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
     """The 404 of paths that no URL pattern knows."""
-    body = problem(404, "not-found", "There is nothing at this address.")
-    return JsonResponse(body, status=404, content_type=PROBLEM_TYPE)
+    return _page(404, "not-found", "There is nothing at this address.")
 
 
 def server_error(request: HttpRequest) -> JsonResponse:
     """A surprise: the log has the trace, the client gets no detail."""
-    body = problem(500, "internal-error", "Something broke here; it has been logged.")
-    return JsonResponse(body, status=500, content_type=PROBLEM_TYPE)
+    return _page(500, "internal-error", "Something broke here; it has been logged.")

@@ -16,22 +16,20 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
 from twinby.rest.callers import Caller
+from twinby.rest.redis import impatient
 
 if TYPE_CHECKING:  # DRF's views import this module through the settings
     from rest_framework.views import APIView
 
 logger = logging.getLogger(__name__)
 
-REDIS_TIMEOUT_SECONDS = 0.5
+TIMEOUT_SECONDS = 0.3
 
 
 @cache
 def _limiter() -> MovingWindowRateLimiter:
-    options = {
-        "socket_timeout": REDIS_TIMEOUT_SECONDS,
-        "socket_connect_timeout": REDIS_TIMEOUT_SECONDS,
-    }
-    return MovingWindowRateLimiter(storage_from_string(settings.REDIS_URL, **options))
+    storage = storage_from_string(settings.REDIS_URL, **impatient(TIMEOUT_SECONDS))
+    return MovingWindowRateLimiter(storage)
 
 
 class SubjectThrottle(BaseThrottle):
