@@ -72,6 +72,7 @@ def bench(arguments: Sequence[str]) -> int:
         migrate(services, ROOT, environment)
         name, *rest = arguments
         python = str(services.installation.python)
+        environment["PYTHONPATH"] = str(ROOT)  # and the caller's folder stays theirs
         return foreground([python, "-m", f"bench.{name}", *rest], environment)
 
 
@@ -87,7 +88,8 @@ def test(arguments: Sequence[str]) -> int:
         python = str(installation.python)
         run_checks(ROOT, python, environment)
         say("pytest")
-        return foreground([python, "-m", "pytest", *arguments], environment)
+        command = [python, "-m", "pytest", *arguments]
+        return foreground(command, environment, folder=ROOT)
 
 
 def stop_everything(arguments: Sequence[str]) -> int:

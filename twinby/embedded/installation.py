@@ -21,6 +21,7 @@ from twinby.embedded.narration import Bar, Problem, say
 from twinby.embedded.state import State, write_private
 
 LOOK_SECONDS = 0.2
+LEAST_FREE_BYTES = 1024 * 1024
 PIP = ["-m", "pip", "install", "--no-input", "--progress-bar", "off"]
 QUIET = ["--disable-pip-version-check", "--root-user-action", "ignore"]
 LOCKED = ["--require-hashes", "--no-deps"]  # the locks name every dependency
@@ -173,7 +174,9 @@ class Installation:
 
     def _explained(self, log: Path) -> Problem:
         said = log.read_text(errors="replace")
-        if "No space left on device" in said:
+        # On a full disk there may be no room to say so.
+        free = shutil.disk_usage(self.root).free
+        if "No space left on device" in said or free < LEAST_FREE_BYTES:
             return Problem(f"The disk is full: {self.venv} needs about 1 GB.")
         self._unfinished.unlink()  # it failed by itself, before it changed anything
         if "DO NOT MATCH THE HASHES" in said:

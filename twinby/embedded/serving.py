@@ -67,10 +67,7 @@ class Site:
     def serve(self) -> None:
         """Looks after the programs until somebody wants an end."""
         say(f"Serving at {self.url}: Ctrl-C ends it" if self.port else "Working")
-        try:
-            self.supervisor.run(until=lambda: False)
-        except Interrupted:
-            say("Stopping")
+        self.supervisor.run(until=lambda: False)
 
     def beside(self, command: Sequence[str]) -> int:
         """Runs a command to its end while looking after the programs; its status."""
@@ -167,9 +164,16 @@ def migrate(services: Services, root: Path, environment: Mapping[str, str]) -> N
         raise Problem(f"The database cannot be brought up to date ({last}): see {log}.")
 
 
-def foreground(command: Sequence[str], environment: Mapping[str, str]) -> int:
+def foreground(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    folder: Path | None = None,
+) -> int:
     """Runs a command that owns the terminal, Ctrl-C included; its exit status."""
-    child = subprocess.Popen(command, env=environment)  # noqa: S603 - our own Python
+    child = subprocess.Popen(  # noqa: S603 - our own Python
+        command, env=environment, cwd=folder
+    )
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         status = child.wait()
