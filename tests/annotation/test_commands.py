@@ -1,0 +1,79 @@
+"""manage annotate and manage annotatephotos."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from annotation.models import Annotation
+from annotation.schema import SCHEMA, problems
+from profiles.models import Profile
+from tests.conftest import MakePhoto, photo_bytes
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three photos, one file that is none, one that is no photo by name."""
+    photos = tmp_path / "photos"
+    (photos / "inner").mkdir(parents=True)
+    for number, name in enumerate(("a.png", "b.png", "inner/c.png")):
+        (photos / name).write_bytes(photo_bytes(number))
+    (photos / "broken.jpg").write_bytes(b"not a photo")
+    (photos / "notes.txt").write_text("nothing to see")
+    return photos
+
+
+def lines(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in out.read_text().splitlines()]
+
+
+def test_photos_are_read_without_a_database(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    call_command("annotatephotos", str(folder), jsonl=str(out), stderr=io.StringIO())
+    read = {Path(line["file"]).name: line for line in lines(out)}
+    assert set(read) == {"a.png", "b.png", "broken.jpg", "c.png"}
+    assert read["broken.jpg"]["error"] == "not-an-image"
+    for name in ("a.png", "b.png", "c.png"):
+        assert len(read[name]["features"]) == 512
+        assert set(read[name]["attributes"]) == {a.name for a in SCHEMA}
+        assert problems(read[name]["attributes"]) == []
+        assert set(read[name]["gates"].values()) == {"unknown"}
+        assert read[name]["seconds"] >= 0
+
+
+def test_a_single_file_goes_to_stdout(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call_command("annotatephotos", str(folder / "a.png"), stderr=io.StringIO())
+    assert json.loads(capsys.readouterr().out)["file"].endswith("a.png")
+
+
+@pytest.mark.parametrize(
+    ("paths", "backend", "says"),
+    [(["/nowhere"], None, "no /nowhere"), (["."], "oracle", "there are fake, small")],
+)
+def test_it_says_what_is_wrong(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    paths: list[str],
+    backend: str | None,
+    says: str,
+) -> None:
+    monkeypatch.chdir(folder)
+    with pytest.raises(CommandError, match=says):
+        call_command("annotatephotos", *paths, backend=backend)
+
+
+def test_the_sweep_asks_for_what_was_never_read(
+    alice: Profile, make_photo: MakePhoto, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_photo(alice)
+    Annotation.objects.all().delete()
+    call_command("annotate")
+    assert json.loads(capsys.readouterr().out) == {"queued": 1}
+    assert Annotation.objects.pending().count() == 1

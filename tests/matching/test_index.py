@@ -1,0 +1,167 @@
+"""A person's place in the index follows everything that decides how they are found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from django.contrib.auth.models import User
+
+from annotation import services as annotation
+from annotation.models import Annotation
+from annotation.schema import NOT_VISIBLE
+from matching import services, spaces
+from matching.features import BLOCKS, pack, person_features, unpack
+from matching.models import PersonVector, Space
+from matching.population import neutral_space
+from profiles import services as people
+from profiles.models import Photo, Profile
+from tests.conftest import MakePerson, MakePhoto
+
+Work = Callable[[], None]
+
+
+@pytest.fixture
+def bob(alice: Profile, make_person: MakePerson) -> Profile:
+    return make_person()
+
+
+def vector_of(person: Profile) -> PersonVector | None:
+    space = spaces.active_space()
+    return PersonVector.objects.filter(profile=person, space=space).first()
+
+
+def test_an_approved_and_read_photo_puts_its_owner_in_the_index(
+    work: Work, bob: Profile, make_photo: MakePhoto
+) -> None:
+    photo = make_photo(bob, published=False)
+    work()
+    assert vector_of(bob) is None
+    people.approve(photo.pk, source=Photo.ApprovalSource.MODERATOR)
+    work()
+    row = vector_of(bob)
+    assert row is not None
+    space = spaces.feature_space(spaces.active_space())
+    seen = spaces.sightings([photo.pk], model=space.model)
+    expected = pack(space, person_features(space, [seen[photo.pk]]))
+    assert np.array_equal(np.asarray(row.vector, np.float16), expected)
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [
+        lambda person, photo: people.reject(photo.pk, reason="blurred"),
+        lambda person, photo: people.quarantine(photo.pk, reason="failed: adults"),
+        lambda person, photo: people.delete_photo(photo),
+        lambda person, photo: people.update_profile(person, consent=False),
+        lambda person, photo: people.update_profile(person, status="paused"),
+        lambda person, photo: people.block_profile(person),
+        lambda person, photo: people.erase_profile(person),
+    ],
+)
+def test_who_may_no_longer_be_found_leaves_the_index(
+    work: Work,
+    bob: Profile,
+    make_photo: MakePhoto,
+    leave: Callable[[Profile, Photo], object],
+) -> None:
+    photo = make_photo(bob)
+    work()
+    assert vector_of(bob) is not None
+    leave(bob, photo)
+    work()
+    assert not PersonVector.objects.exists()
+
+
+def test_who_pauses_and_comes_back_is_indexed_again(
+    work: Work, bob: Profile, make_photo: MakePhoto
+) -> None:
+    make_photo(bob)
+    people.update_profile(bob, status="paused")
+    work()
+    people.update_profile(bob, status="active")
+    work()
+    assert vector_of(bob) is not None
+
+
+def test_consent_given_again_has_the_photos_read_again(
+    work: Work, bob: Profile, make_photo: MakePhoto
+) -> None:
+    make_photo(bob)
+    work()
+    people.update_profile(bob, consent=False)
+    work()
+    assert not Annotation.objects.filter(photo__owner=bob).exists()
+    people.update_profile(bob, consent=True)
+    work()
+    assert vector_of(bob) is not None
+
+
+def test_a_correction_moves_the_person(
+    work: Work, bob: Profile, make_photo: MakePhoto, django_user_model: type[User]
+) -> None:
+    photo = make_photo(bob)
+    work()
+    moderator = django_user_model.objects.create_user("moderator")
+    annotation.correct(
+        photo,
+        attribute="hair_color",
+        values=["red"],
+        reason="it is red",
+        moderator=moderator,
+    )
+    work()
+    row = vector_of(bob)
+    assert row is not None
+    assert row.presence["hair_color.red"] == 1.0
+
+
+def test_features_of_another_model_count_as_unseen(
+    work: Work, bob: Profile, make_photo: MakePhoto
+) -> None:
+    photo = make_photo(bob)
+    work()
+    reading = annotation.effective_readings([photo.pk])[photo.pk]
+    assert spaces.sighting(reading, model="fake-1").embedding is not None
+    assert spaces.sighting(reading, model="another").embedding is None
+
+
+def test_a_new_space_is_filled_beside_the_old_one_and_then_takes_over(
+    work: Work, bob: Profile, make_photo: MakePhoto
+) -> None:
+    make_photo(bob)
+    work()
+    before = spaces.active_space()
+    after = services.fit_feature_space()
+    assert spaces.active_space() == after != before
+    assert vector_of(bob) is not None
+    before.refresh_from_db()
+    assert before.status == Space.Status.RETIRED
+    assert before.vectors.exists()  # the way back
+    services.fit_feature_space()
+    assert Space.objects.filter(status=Space.Status.ACTIVE).count() == 1
+
+
+def test_the_first_search_founds_a_neutral_space(db: None) -> None:
+    assert not Space.objects.exists()
+    space = spaces.active_space()
+    assert space.version == neutral_space(model="fake-1").version
+    assert spaces.active_space() == space
+
+
+def test_what_is_not_seen_adds_nothing(
+    work: Work, bob: Profile, make_photo: MakePhoto
+) -> None:
+    photo = make_photo(bob)
+    work()
+    annotation.correct(
+        photo, attribute="eyewear", values=[], reason="cropped", moderator=None
+    )
+    work()
+    row = vector_of(bob)
+    assert row is not None
+    assert "eyewear.glasses" not in row.presence
+    reading = annotation.effective_readings([photo.pk])[photo.pk]
+    assert reading.attributes["eyewear"][NOT_VISIBLE] == 1.0
+    assert not unpack(row.vector)[BLOCKS["eyewear"]].any()
