@@ -327,6 +327,14 @@ def test_a_half_made_environment_is_made_anew(bare_clone: Clone, toy: Toy) -> No
     assert bare_clone.run("manage", "exit", "0", **toy.index).returncode == 0
 
 
+def test_an_environment_made_by_hand_is_kept(bare_clone: Clone, toy: Toy) -> None:
+    venv = bare_clone.root / ".venv"
+    subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
+    (venv / "mine").touch()
+    assert bare_clone.run("manage", "exit", "0", **toy.index).returncode == 0
+    assert (venv / "mine").exists()
+
+
 def test_an_environment_of_another_place_is_made_anew(clone: Clone, toy: Toy) -> None:
     moved = clone.root.with_name("moved")
     clone.root.rename(moved)

@@ -22,13 +22,15 @@ STOP_SECONDS = 60.0
 
 def demo(arguments: Sequence[str]) -> int:
     """Loads people, annotates and searches; stays to serve unless told `--once`."""
-    options = _options("demo", arguments)
+    options, others = _options("demo", arguments)
     services = _services(BASE)
-    command = _manage(services, "demo", *(["--once"] if options.once else []))
+    once = ["--once"] if options.once else []
+    command = _manage(services, "demo", *once, *others)
     if url := _web_of(services.state):
         return foreground(command, services.environment() | {"TWINBY_URL": url})
     port = choose_port(services.state, options.port)
-    with Site(services, ROOT, port, quiet=True).running("demo") as site:
+    page = {"TWINBY_DEMO_PAGE": "true"}
+    with Site(services, ROOT, port, log=True, extra=page).running("demo") as site:
         status = site.beside(command)
         if status == 0 and not options.once:
             site.serve()
@@ -37,7 +39,9 @@ def demo(arguments: Sequence[str]) -> int:
 
 def serve(arguments: Sequence[str]) -> int:
     """The web server, a worker and the clock, until told to stop."""
-    options = _options("serve", arguments)
+    options, others = _options("serve", arguments)
+    if others:
+        raise Problem(f"./run serve does not know {others[0]}: see ./run serve --help.")
     services = _services(BASE)
     if url := _web_of(services.state):
         raise Problem(f"It is being served already, at {url}: ./run stop ends that.")
@@ -115,12 +119,15 @@ COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {
 }
 
 
-def _options(command: str, arguments: Sequence[str]) -> argparse.Namespace:
+def _options(
+    command: str, arguments: Sequence[str]
+) -> tuple[argparse.Namespace, list[str]]:
+    """What we know of the arguments, and the others."""
     parser = argparse.ArgumentParser(prog=f"./run {command}")
     if command == "demo":
         parser.add_argument("--once", action="store_true", help="search, then stop")
     parser.add_argument("--port", type=int, help="of the web server, else 8000")
-    return parser.parse_args(arguments)
+    return parser.parse_known_args(arguments)
 
 
 def _installed(state: State, *steps: Step) -> Installation:

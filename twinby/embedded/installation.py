@@ -20,6 +20,7 @@ from pathlib import Path
 from twinby.embedded.narration import Bar, Problem, say
 from twinby.embedded.state import State, write_private
 
+OLDEST = (3, 11)
 LOOK_SECONDS = 0.2
 LEAST_FREE_BYTES = 1024 * 1024
 PIP = ["-m", "pip", "install", "--no-input", "--progress-bar", "off"]
@@ -72,7 +73,7 @@ class Installation:
         if self._sound() and not self._due(steps):
             return
         with self.state.lock("install") as held:
-            if not self._sound():
+            if not self._sound() and not self._adopted():
                 self._make(held)
             for step in self._due(steps):
                 self._install(step, held)
@@ -89,6 +90,21 @@ class Installation:
             and os.access(self.python, os.X_OK)
             and self._stamp().get("home") == str(self.venv)
         )
+
+    def _adopted(self) -> bool:
+        """Takes over an environment that somebody has made by hand, if it is fit."""
+        if self._unfinished.exists() or self._stamp():
+            return False
+        question = "import pip, sys; print(*sys.version_info[:2])"
+        with suppress(OSError, subprocess.CalledProcessError, ValueError):
+            answer = subprocess.check_output(  # noqa: S603 - the clone's Python
+                [self.python, "-c", question], text=True, stderr=subprocess.DEVNULL
+            )
+            major, minor = map(int, answer.split())
+            if (major, minor) >= OLDEST:
+                self._write_stamp(home=str(self.venv), version=f"{major}.{minor}")
+                return True
+        return False
 
     def _stamp(self) -> dict[str, str]:
         with suppress(OSError, ValueError):

@@ -39,13 +39,15 @@ class Site:
         root: Path,
         port: int | None = None,
         *,
-        quiet: bool = False,
+        log: bool = False,
+        extra: Mapping[str, str] | None = None,
         worker: Sequence[str] = (),
     ) -> None:
         self.services = services
         self.root = root
         self.port = port
-        self.quiet = quiet
+        self.log = log
+        self.extra = extra or {}
         self.supervisor = Supervisor(self._programs(worker), self._environment)
 
     @property
@@ -83,7 +85,7 @@ class Site:
 
     def _environment(self) -> dict[str, str]:
         named = {"TWINBY_URL": self.url} if self.port else {}
-        return self.services.environment() | named
+        return {**self.services.environment(), **named, **self.extra}
 
     def _programs(self, worker: Sequence[str]) -> Iterator[Program]:
         python = str(self.services.installation.python)
@@ -95,7 +97,7 @@ class Site:
         yield self._program("clock", [*manage, "crontab"])
 
     def _program(self, name: str, arguments: Sequence[str]) -> Program:
-        log = self.services.state.log(name.replace(" ", "-")) if self.quiet else None
+        log = self.services.state.log(name.replace(" ", "-")) if self.log else None
         return Program(name, arguments, self.root, log)
 
     def _wait_for_web(self) -> None:
