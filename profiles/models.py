@@ -99,7 +99,8 @@ class Profile(models.Model):
         BLOCKED = "blocked"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    client = models.ForeignKey(Client, models.CASCADE, related_name="profiles")
+    # Protected: a cascade would leave the files of people's photos behind.
+    client = models.ForeignKey(Client, models.PROTECT, related_name="profiles")
     birth_date = models.DateField()
     gender = models.CharField(max_length=10, choices=Gender)
     seeking = ArrayField(models.CharField(max_length=10, choices=Gender))
@@ -136,8 +137,14 @@ class Profile(models.Model):
             ),
             models.CheckConstraint(
                 name="profile_place_is_whole_and_on_earth",
+                # A check passes where it is NULL: half a place must be said to fail.
                 condition=Q(latitude__isnull=True, longitude__isnull=True)
-                | Q(latitude__range=(-90, 90), longitude__range=(-180, 180)),
+                | Q(
+                    latitude__isnull=False,
+                    longitude__isnull=False,
+                    latitude__range=(-90, 90),
+                    longitude__range=(-180, 180),
+                ),
             ),
         ]
         indexes = [
