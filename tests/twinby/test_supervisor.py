@@ -119,7 +119,8 @@ def test_a_program_that_does_not_want_to_end_is_ended(
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux tells a child of this")
 def test_a_killed_supervisor_takes_its_programs_along() -> None:
     program = (
-        "import os; from pathlib import Path; from twinby.embedded.supervisor import *\n"
+        "import os; from pathlib import Path\n"
+        "from twinby.embedded.supervisor import *\n"
         "sleep = Program('sleep', ['sleep', '100'], Path('/'))\n"
         "supervisor = Supervisor([sleep], lambda: dict(os.environ))\n"
         "supervisor.start(); print(sleep.process.pid, flush=True)\n"
