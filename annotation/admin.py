@@ -2,110 +2,77 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+import uuid
+from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404, render
-from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html, format_html_join
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 
 from annotation import services
 from annotation.models import Annotation, Correction
-from annotation.schema import BY_NAME, NOT_VISIBLE, SCHEMA, Attribute, Attributes
-from profiles.admin import PhotoAdmin, ReadOnlyAdmin
+from annotation.moderation import CorrectionForm, label, said, sections
+from annotation.schema import BY_NAME, SCHEMA, Attribute
 from profiles.models import Photo
+from profiles.moderation import (
+    PhotoAdmin,
+    ReadOnlyAdmin,
+    photos_of,
+    picture_path,
+    thumbnail,
+)
 from twinby.errors import InvalidError
 
-
-class CorrectionForm(forms.Form):
-    """One attribute, what it really is, and why. No value means: not visible."""
-
-    attribute = forms.ChoiceField(choices=[(a.name, a.name) for a in SCHEMA])
-    values = forms.MultipleChoiceField(
-        required=False,
-        choices=[
-            (a.name, [(f"{a.name}.{v}", v.replace("_", " ")) for v in a.values])
-            for a in SCHEMA
-        ],
-        help_text="Values of the attribute chosen above; none: it is not visible.",
-        widget=forms.SelectMultiple(attrs={"size": 12}),
-    )
-    reason = forms.CharField(max_length=500)
-
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or {}
-        chosen = [v.partition(".") for v in cleaned.get("values", [])]
-        odd = [value for name, _, value in chosen if name != cleaned.get("attribute")]
-        if odd:
-            raise forms.ValidationError(f"Not values of it: {', '.join(odd)}.")
-        cleaned["values"] = [value for _, _, value in chosen]
-        return cleaned
-
-
-def probability_table(attributes: Attributes, corrected: frozenset[str]) -> SafeString:
-    """Every attribute with every probability, likeliest first, corrections marked."""
-    rows = (
-        (
-            name,
-            " ✎" if name in corrected else "",
-            _bars(BY_NAME[name], attributes),
-        )
-        for name in BY_NAME
-    )
-    body = format_html_join("", "<tr><th>{}{}</th><td>{}</td></tr>", rows)
-    return format_html('<table class="probabilities">{}</table>', body)
-
-
-def _bars(attribute: Attribute, attributes: Attributes) -> SafeString:
-    distribution = attributes[attribute.name]
-    ordered = sorted(distribution.items(), key=lambda item: -item[1])
-    return format_html_join(
-        "",
-        '<span class="probability"><meter max="1" value="{}"></meter> {} {}</span>',
-        ((f"{p:.3f}", v.replace("_", " "), f"{p:.0%}") for v, p in ordered if p > 0),
-    )
-
-
-class CorrectionInline(admin.TabularInline[Correction, Photo]):
-    model = Correction
-    fields = readonly_fields = (
-        "attribute",
-        "says",
-        "reason",
-        "moderator",
-        "created_at",
-        "withdrawn_at",
-    )
-    extra = 0
-    can_delete = False
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    @admin.display(description="says")
-    def says(self, correction: Correction) -> str:
-        sure = [v for v, p in correction.distribution.items() if p and v != NOT_VISIBLE]
-        return ", ".join(sure) or NOT_VISIBLE
+MAY_CORRECT = "annotation.add_correction"
 
 
 @admin.register(Photo)
 class AnnotatedPhotoAdmin(PhotoAdmin):
-    """A photo with what is taken to be true of it, and the door to correct it."""
+    """A photo with what is taken to be true of it, and the doors to decide on it."""
 
     change_form_template = "admin/photo_change_form.html"
-    readonly_fields: ClassVar[tuple[str, ...]] = ("picture", "attributes")
-    inlines = (CorrectionInline,)
 
-    @admin.display(description="attributes")
-    def attributes(self, photo: Photo) -> SafeString | str:
-        seen = services.effective_readings([photo.pk]).get(photo.pk)
-        if seen is None:
-            status, failure = services.reading_status(photo.pk)
-            return f"{status} {failure}".strip()
-        return probability_table(seen.attributes, seen.corrected)
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """The photo, its reading, its corrections, and its owner's other photos."""
+        photo = self.get_object(request, object_id)
+        seen = {} if photo is None else self._seen(request, photo)
+        context = {**seen, **(extra_context or {})}
+        return super().change_view(request, object_id, form_url, context)
+
+    def _seen(self, request: HttpRequest, photo: Photo) -> dict[str, Any]:
+        reading = services.effective_readings([photo.pk]).get(photo.pk)
+        siblings = photos_of(photo.owner).exclude(pk=photo.pk)
+        corrections = photo.corrections.select_related("moderator").order_by("-pk")
+        status, failure = services.reading_status(photo.pk)
+        return {
+            "title": "Photo",
+            "subtitle": None,
+            "picture": picture_path(photo),
+            "sections": reading
+            and sections(reading.attributes, corrected=reading.corrected),
+            "unread": f"{status} {failure}".strip(),
+            "machine": photo.annotations.order_by("-updated_at").defer("features"),
+            "corrections": [
+                (row, label(row.attribute), said(row.distribution))
+                for row in corrections
+            ],
+            "siblings": [(p.pk, picture_path(p), p.status) for p in siblings],
+            "may_correct": request.user.has_perm(MAY_CORRECT),
+            "may_decide": self.has_change_permission(request, photo),
+        }
+
+    # Correcting -----------------------------------------------------------------------
 
     def get_urls(self) -> list[URLPattern]:
         correct = path(
@@ -115,70 +82,93 @@ class AnnotatedPhotoAdmin(PhotoAdmin):
         )
         return [correct, *super().get_urls()]
 
-    def correct(self, request: HttpRequest, photo_id: Any) -> HttpResponse:
-        """Record a correction of one attribute; the person is indexed again."""
+    def correct(self, request: HttpRequest, photo_id: uuid.UUID) -> HttpResponse:
+        """Say what one attribute of the photo is; without `attribute`, choose one."""
+        if not request.user.has_perm(MAY_CORRECT):
+            raise PermissionDenied
         photo = get_object_or_404(self.get_queryset(request), pk=photo_id)
-        if not self.has_change_permission(request, photo):
-            return HttpResponse("You may not correct photos.", status=403)
-        form = CorrectionForm(request.POST or None)
-        if (
-            request.method == "POST"
-            and form.is_valid()
-            and self._save(request, photo, form)
-        ):
-            back = reverse("admin:profiles_photo_change", args=[photo.pk])
-            return HttpResponseRedirect(back)
+        if "attribute" not in request.GET:
+            choices = [(a.name, label(a.name)) for a in SCHEMA]
+            title = "What is to be corrected?"
+            return self._page(request, photo, title=title, attributes=choices)
+        form = self._form(request, photo)
+        name = label(form.attribute.name)
+        if form.is_valid() and record(request, photo, form):
+            self.log_change(request, photo, f"corrected {name}")
+            return self.back_to(photo)
+        return self._page(request, photo, title=f"Correct: {name}", form=form)
+
+    def _page(self, request: HttpRequest, photo: Photo, **more: Any) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
-            "title": "Correct an attribute",
-            "form": form,
-            "photo": photo,
-            "picture": self.picture(photo),
-            "opts": self.model._meta,
+            "opts": self.opts,
+            "original": photo,
+            "picture": picture_path(photo),
+            **more,
         }
-        return render(request, "admin/photo_correct.html", context)
+        return TemplateResponse(request, "admin/photo_correct.html", context)
 
-    def _save(self, request: HttpRequest, photo: Photo, form: CorrectionForm) -> bool:
-        try:
-            services.correct(
-                photo,
-                attribute=form.cleaned_data["attribute"],
-                values=form.cleaned_data["values"],
-                reason=form.cleaned_data["reason"],
-                moderator=request.user if request.user.is_authenticated else None,
-            )
-        except InvalidError as error:
-            form.add_error(None, error.message)
-            return False
-        messages.success(request, "Corrected; the person is being indexed again.")
-        return True
+    def _form(self, request: HttpRequest, photo: Photo) -> CorrectionForm:
+        attribute: Attribute | None = BY_NAME.get(request.GET["attribute"])
+        if attribute is None:
+            raise Http404
+        seen = services.effective_readings([photo.pk]).get(photo.pk)
+        current = seen.attributes[attribute.name] if seen else None
+        return CorrectionForm(attribute, current, request.POST or None)
+
+
+def record(request: HttpRequest, photo: Photo, form: CorrectionForm) -> bool:
+    """Hand a valid form to the service; False, with words, where it refuses."""
+    try:
+        services.correct(
+            photo,
+            attribute=form.attribute.name,
+            values=form.cleaned_data["values"],
+            reason=form.cleaned_data["reason"],
+            moderator=request.user if request.user.is_authenticated else None,
+        )
+    except InvalidError as error:
+        form.add_error(None, error.message)
+        return False
+    messages.success(request, "Corrected; the person is being indexed again.")
+    return True
 
 
 @admin.register(Annotation)
 class AnnotationAdmin(ReadOnlyAdmin):
     """Machine output, as it was: nobody edits it."""
 
-    list_display = ("photo", "model", "status", "failure", "seconds", "updated_at")
+    list_display = ("face", "photo", "model", "status", "failure", "updated_at")
+    list_display_links = ("face", "photo")
     list_filter = ("status", "backend", "model")
+    list_select_related = ("photo",)
     search_fields = ("photo__id",)
     ordering = ("-updated_at",)
-    readonly_fields = ("probabilities",)
+    readonly_fields = ("face", "probabilities")
     exclude = ("attributes", "features")
+    list_per_page = 50
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Anchors are private: not even moderators browse them."""
         rows = super().get_queryset(request).defer("features")
         return rows.exclude(photo__purpose=Photo.Purpose.ANCHOR)
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        fields = super().get_readonly_fields(request, obj)
-        return [name for name in fields if name not in self.exclude]
+    def has_change_permission(
+        self, request: HttpRequest, obj: Any | None = None
+    ) -> bool:
+        return False
+
+    @admin.display(description="picture")
+    def face(self, row: Annotation) -> SafeString:
+        return thumbnail(row.photo)
 
     @admin.display(description="attributes")
     def probabilities(self, row: Annotation) -> SafeString | str:
         if row.status != Annotation.Status.DONE:
             return row.failure or row.status
-        return probability_table(row.attributes, frozenset())
+        return render_to_string(
+            "admin/_reading.html", {"sections": sections(row.attributes)}
+        )
 
 
 @admin.register(Correction)
@@ -186,20 +176,36 @@ class CorrectionAdmin(ReadOnlyAdmin):
     """All corrections; withdrawing one is an action, and can be seen afterwards."""
 
     list_display = (
-        "photo",
+        "face",
         "attribute",
+        "says",
         "reason",
         "moderator",
         "created_at",
         "withdrawn_at",
     )
-    list_filter = ("attribute",)
-    search_fields = ("photo__id",)
-    list_select_related = ("moderator",)
+    list_display_links = ("face", "attribute")
+    list_filter = ("attribute", "moderator")
+    search_fields = ("photo__id", "reason")
+    list_select_related = ("moderator", "photo")
     ordering = ("-created_at",)
+    readonly_fields = ("face", "says")
+    exclude = ("distribution",)
     actions = ("withdraw",)
 
-    @admin.action(description="Withdraw the correction", permissions=["change"])
+    @admin.display(description="picture")
+    def face(self, row: Correction) -> SafeString:
+        return thumbnail(row.photo)
+
+    @admin.display(description="says")
+    def says(self, row: Correction) -> str:
+        return said(row.distribution)
+
+    @admin.action(
+        description="Withdraw: what stood before counts again", permissions=["change"]
+    )
     def withdraw(self, request: HttpRequest, corrections: Any) -> None:
-        done = sum(services.withdraw_correction(row) for row in corrections)
-        self.message_user(request, f"{done} withdrawn.")
+        done = [row for row in corrections if services.withdraw_correction(row)]
+        for row in done:
+            self.log_change(request, row, "withdrawn")
+        self.message_user(request, f"{len(done)} withdrawn.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
@@ -13,6 +14,10 @@ from django.utils.safestring import SafeString
 from profiles import services
 from profiles.models import Client, Photo, Profile
 from profiles.moderation import ReadOnlyAdmin, short, status_badge, thumbnail
+
+admin.site.site_header = admin.site.site_title = "twinby moderation"
+admin.site.index_title = "People, photos and what is seen in them"
+admin.site.site_url = "/" if settings.DEMO_PAGE else None
 
 
 @admin.register(Client)

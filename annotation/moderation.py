@@ -1,0 +1,131 @@
+"""A reading as moderators see it, and the form by which they correct it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django import forms
+
+from annotation.schema import (
+    NOT_VISIBLE,
+    SCHEMA,
+    Attribute,
+    Attributes,
+    Distribution,
+    Group,
+    Kind,
+)
+
+# Likelier values are drawn, all others are listed in small print.
+DRAWN = 0.1
+REASON_LENGTH = 500
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value of an attribute and its probability."""
+
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One attribute of a reading, likeliest value first."""
+
+    name: str
+    label: str
+    drawn: list[Value]
+    others: list[Value]
+    corrected: bool
+
+
+@dataclass(frozen=True)
+class Section:
+    """The attributes of one group."""
+
+    title: str
+    rows: list[Row]
+
+
+def label(name: str) -> str:
+    """An attribute or a value as a moderator reads it."""
+    return name.replace("_", " ")
+
+
+def sections(
+    attributes: Attributes, *, corrected: Collection[str] = ()
+) -> list[Section]:
+    """Every attribute with every probability, by group."""
+    return [
+        Section(
+            group.capitalize(),
+            [
+                _row(attribute, attributes[attribute.name], corrected)
+                for attribute in SCHEMA
+                if attribute.group is group
+            ],
+        )
+        for group in Group
+    ]
+
+
+def _row(
+    attribute: Attribute, distribution: Distribution, corrected: Collection[str]
+) -> Row:
+    ordered = sorted(distribution.items(), key=lambda item: -item[1])
+    values = [Value(label(value), p) for value, p in ordered]
+    return Row(
+        name=attribute.name,
+        label=label(attribute.name),
+        drawn=[value for value in values if value.probability >= DRAWN],
+        others=[value for value in values if value.probability < DRAWN],
+        corrected=attribute.name in corrected,
+    )
+
+
+def said(distribution: Distribution) -> str:
+    """What a correction says, in words."""
+    sure = [label(v) for v, p in distribution.items() if p and v != NOT_VISIBLE]
+    return ", ".join(sure) or label(NOT_VISIBLE)
+
+
+class CorrectionForm(forms.Form):
+    """What one attribute really is, and why."""
+
+    def __init__(
+        self, attribute: Attribute, current: Distribution | None, data: Any = None
+    ) -> None:
+        super().__init__(data)
+        self.attribute = attribute
+        self.current = current
+        choices = [(v, label(v)) for v in (*attribute.values, NOT_VISIBLE)]
+        self.fields["values"] = (
+            forms.ChoiceField(choices=choices, widget=forms.RadioSelect)
+            if attribute.kind is Kind.ONE
+            else forms.MultipleChoiceField(
+                choices=choices, widget=forms.CheckboxSelectMultiple
+            )
+        )
+        self.fields["reason"] = forms.CharField(
+            max_length=REASON_LENGTH,
+            widget=forms.TextInput(attrs={"autocomplete": "off"}),
+        )
+
+    def options(self) -> Iterator[tuple[Any, float | None]]:
+        """Each choice, with what is taken to be its probability at present."""
+        for option in self["values"].subwidgets:
+            value = option.data["value"]
+            yield option, self.current[value] if self.current else None
+
+    def clean_values(self) -> list[str]:
+        """The values alone; none of them stands for "not visible"."""
+        given = self.cleaned_data["values"]
+        values = [given] if isinstance(given, str) else list(given)
+        if NOT_VISIBLE not in values:
+            return values
+        if len(values) > 1:
+            raise forms.ValidationError("What is not visible has no other value.")
+        return []

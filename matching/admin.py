@@ -1,0 +1,59 @@
+"""What can be searched, for operators: spaces and who is in them, never a vector."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest
+
+from matching.models import PersonVector, Space
+from profiles.moderation import ReadOnlyAdmin
+
+LIKELIEST = 12
+
+
+class LookOnlyAdmin(ReadOnlyAdmin):
+    """Derived rows: whoever wants others changes what they are derived from."""
+
+    def has_change_permission(
+        self, request: HttpRequest, obj: Any | None = None
+    ) -> bool:
+        return False
+
+
+@admin.register(Space)
+class SpaceAdmin(LookOnlyAdmin):
+    list_display = ("version", "status", "photos", "people", "created_at")
+    list_filter = ("status",)
+    ordering = ("-created_at",)
+    exclude = ("content",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Space]:
+        spaces: QuerySet[Space] = super().get_queryset(request)
+        return spaces.defer("content").annotate(people=Count("vectors"))
+
+    @admin.display(ordering="people")
+    def people(self, space: Any) -> int:
+        return int(space.people)
+
+
+@admin.register(PersonVector)
+class PersonVectorAdmin(LookOnlyAdmin):
+    list_display = ("profile", "space", "photos", "updated_at")
+    list_filter = ("space",)
+    list_select_related = ("space",)
+    search_fields = ("profile__id",)
+    ordering = ("-updated_at",)
+    readonly_fields = ("seen",)
+    exclude = ("vector", "presence")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[PersonVector]:
+        rows: QuerySet[PersonVector] = super().get_queryset(request)
+        return rows.defer("vector")
+
+    @admin.display(description="what can be seen")
+    def seen(self, row: PersonVector) -> str:
+        strongest = sorted(row.presence.items(), key=lambda item: -item[1])[:LIKELIEST]
+        return ", ".join(f"{name} {p:.0%}" for name, p in strongest)
