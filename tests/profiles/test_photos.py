@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -117,11 +117,11 @@ def test_it_refuses_more_photos_than_a_person_may_have(
 def test_a_storage_that_fails_leaves_neither_file_nor_row(
     alice: Profile, media: Path, monkeypatch: pytest.MonkeyPatch, works_for: int
 ) -> None:
-    real, calls = FileSystemStorage._save, iter(range(10))
+    real, calls = FileSystemStorage._save, iter(range(10))  # type: ignore[attr-defined]
 
     def fill_the_disk(self: Any, name: str, content: Any) -> str:
         if next(calls) < works_for:
-            return real(self, name, content)  # type: ignore[attr-defined,no-any-return]
+            return real(self, name, content)  # type: ignore[no-any-return]
         target = Path(self.path(name))
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(b"half a pho")
@@ -188,7 +188,7 @@ def test_an_owner_erased_meanwhile_leaves_nothing(
     assert not files(media)
 
 
-def at_once(jobs: list[Callable[[], Any]]) -> list[Any]:
+def at_once(jobs: Sequence[Callable[[], Any]]) -> list[Any]:
     """Results, or exceptions, of jobs that all start in the same moment."""
     results: list[Any] = [None] * len(jobs)
     gate = threading.Barrier(len(jobs))
