@@ -47,6 +47,13 @@ CELEBA_VALUES: Final[Mapping[str, tuple[str, str]]] = {
 }
 FACIAL: Final = ("facial_hair", "makeup", "expression", "eyewear", "hair_color")
 
+GROUPS: Final = (
+    ("men", "Male", True),
+    ("women", "Male", False),
+    ("younger", "Young", True),
+    ("older", "Young", False),
+)
+
 Readings = list[dict[str, dict[str, float]]]
 
 
@@ -70,6 +77,7 @@ class Evaluation:
 
     faces: list[Score]
     clothes: list[Score]
+    groups: dict[str, float]
     lower_halves_unseen: float
     identity_recall_at_1: float
     identity_recall_at_1_of_pixels: float
@@ -109,6 +117,7 @@ def evaluate(logits: Floats, features: Floats, cases: Cases) -> Evaluation:
     return Evaluation(
         faces=list(_face_scores(raw, fitted, cases, faces)),
         clothes=list(_clothes_scores(raw, fitted, cases, clothes)),
+        groups=_by_group(fitted, cases, faces),
         lower_halves_unseen=_unseen(fitted, cases.kind == LOWER_HALF),
         identity_recall_at_1=recall_at_1(features[faces], cases.identity[faces]),
         identity_recall_at_1_of_pixels=recall_at_1(
@@ -147,6 +156,41 @@ def _face_scores(
             return np.array([_given_visible(found[row][a], v.split()) for row in rows])
 
         yield _score(label, f"{attribute}: {values}", said, raw, fitted, outcomes)
+
+
+def _by_group(
+    fitted: Readings, cases: Cases, chosen: npt.NDArray[np.bool_]
+) -> dict[str, float]:
+    """Mean AUC per group of people, over the labels that every group has enough of.
+
+    CelebA's Male and Young are used here, to compare, and nowhere else.
+    """
+    everybody = np.flatnonzero(chosen)
+    groups = {
+        name: [int(row) for row in everybody if cases.labels[row][label] is value]
+        for name, label, value in GROUPS
+    }
+    common = [label for label in CELEBA_VALUES if _told_apart(label, groups, cases)]
+    return {
+        name: float(np.mean([_label_auc(one, rows, fitted, cases) for one in common]))
+        if common
+        else math.nan
+        for name, rows in groups.items()
+    }
+
+
+def _told_apart(label: str, groups: dict[str, list[int]], cases: Cases) -> bool:
+    counts = [
+        (sum(cases.labels[row][label] for row in members), len(members))
+        for members in groups.values()
+    ]
+    return all(FEWEST_POSITIVES <= k <= n - FEWEST_POSITIVES for k, n in counts)
+
+
+def _label_auc(label: str, rows: list[int], found: Readings, cases: Cases) -> float:
+    attribute, values = CELEBA_VALUES[label]
+    said = [_given_visible(found[row][attribute], values.split()) for row in rows]
+    return auc(np.array(said), np.array([cases.labels[row][label] for row in rows]))
 
 
 def _clothes_scores(

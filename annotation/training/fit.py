@@ -34,21 +34,26 @@ from annotation.training.views import CELEBA, CLOTHING, NEITHER, Views
 
 @dataclass(frozen=True)
 class Stage:
-    """How one branch is trained. `sizes`: view sizes, small ones first, for speed."""
+    """How one branch is trained, on views of `size` (height, width).
+
+    The first `early_epochs` are on views of `early_size`: less than half the work.
+    """
 
     name: str
     heads: tuple[Head, ...]
-    sizes: tuple[tuple[int, int], ...]
+    size: tuple[int, int]
     epochs: int
     examples: int
     share: dict[int, float]
     zoom: float
     peak_rate: float = 2e-3
-    batch: int = 128
+    batch: int = 32  # many small steps: epochs are few
+    early_size: tuple[int, int] = (64, 64)
+    early_epochs: int = 0
 
-    def size(self, number: int) -> tuple[int, int]:
-        """The view size of one epoch: each size for an equal part of the epochs."""
-        return self.sizes[min(number * len(self.sizes) // self.epochs, 99)]
+    def size_at(self, number: int) -> tuple[int, int]:
+        """The view size of one epoch."""
+        return self.early_size if number < self.early_epochs else self.size
 
 
 def face_stage(epochs: int, examples: int) -> Stage:
@@ -56,9 +61,10 @@ def face_stage(epochs: int, examples: int) -> Stage:
     return Stage(
         name="face",
         heads=FACE_HEADS,
-        sizes=((64, 64), (64, 64), (FACE_SIDE, FACE_SIDE)),
+        size=(FACE_SIDE, FACE_SIDE),
         epochs=epochs,
         examples=examples,
+        early_epochs=5,
         share={CELEBA: 0.84, CLOTHING: 0.08, NEITHER: 0.08},
         zoom=0.15,
     )
@@ -69,7 +75,7 @@ def photo_stage(epochs: int, examples: int) -> Stage:
     return Stage(
         name="photo",
         heads=PHOTO_HEADS,
-        sizes=((PHOTO_HEIGHT, PHOTO_WIDTH),),
+        size=(PHOTO_HEIGHT, PHOTO_WIDTH),
         epochs=epochs,
         examples=examples,
         share={CELEBA: 0.3, CLOTHING: 0.7},
@@ -114,7 +120,7 @@ def train(
     _train_branch(
         encoder.photo,
         train_photos,
-        photo_stage(2 * epochs, round(1.5 * (train_photos.source == CLOTHING).sum())),
+        photo_stage(epochs, round(1.5 * (train_photos.source == CLOTHING).sum())),
         run,
         seed=seed,
         resume=resume,
@@ -179,7 +185,7 @@ def _batches(
     return epoch(
         views,
         people_together(positions, views.identity, rng),
-        size=stage.size(number),
+        size=stage.size_at(number),
         heads=stage.heads,
         zoom=stage.zoom,
         batch=stage.batch,

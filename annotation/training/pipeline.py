@@ -16,7 +16,7 @@ import torch
 from annotation.framing import cut, face_frame, find_faces, letterbox
 from annotation.readout import Readout
 from annotation.training import evaluate, fit, taste, validation, views
-from annotation.training.export import export
+from annotation.training.export import export, slim
 from annotation.training.network import Encoder
 
 
@@ -86,15 +86,16 @@ def publish(encoder: Encoder, plan: Plan) -> dict[str, Any]:
     """Export a trained encoder, with its calibration and metrics beside it."""
     plan.out.mkdir(parents=True, exist_ok=True)
     network = plan.out / f"{plan.name}.onnx"
-    difference = export(encoder, network)
+    shipped = slim(encoder)
+    difference = export(shipped, network)
     _say("measuring on the photos kept from training")
     cases = validation.cases(plan.data, plan.limit)
-    logits, features = evaluate.run(encoder, cases)
+    logits, features = evaluate.run(shipped, cases)
     metadata = _about(plan, network) | {
         "export_difference": difference,
         "calibration": Readout.fit(logits, cases.targets).as_json(),
         "metrics": evaluate.evaluate(logits, features, cases).as_json()
-        | {"taste": _taste(encoder, plan.data)},
+        | {"taste": _taste(shipped, plan.data)},
     }
     text = json.dumps(metadata, indent=1) + "\n"
     network.with_suffix(".json").write_text(text)

@@ -58,8 +58,8 @@ def stanford_clothing(folder: Path, limit: int | None = None) -> Iterator[Exampl
 
 def _spread_out(rows: list[Any], limit: int | None) -> list[Any]:
     """At most `limit` rows, taken evenly, so that every split is among them."""
-    step = max(1, len(rows) // limit) if limit else 1
-    return rows[::step][:limit]
+    step = max(1, -(-len(rows) // limit)) if limit else 1
+    return rows[::step]
 
 
 class _Photos:

@@ -17,7 +17,7 @@ from annotation.heads import FACE_HEADS, WIDTH, width
 from annotation.readout import Readout
 from annotation.training import fit
 from annotation.training.batches import balanced, people_together
-from annotation.training.export import ExportError, _difference, export
+from annotation.training.export import ExportError, _difference, _noise, export, slim
 from annotation.training.labels import AUXILIARY, UNKNOWN
 from annotation.training.losses import (
     known_binary_loss,
@@ -152,14 +152,27 @@ def one_thread() -> None:
 
 @pytest.fixture
 def encoder() -> Encoder:
+    """Random weights, with the statistics of some views, as training leaves them."""
     torch.manual_seed(1)
-    return Encoder().eval()
+    encoder = Encoder()
+    encoder(*_noise(8))
+    return slim(encoder)
 
 
 def test_the_exported_network_answers_as_torch_does(
     encoder: Encoder, tmp_path: Path
 ) -> None:
     assert export(encoder, tmp_path / "net.onnx") < 1e-3
+
+
+def test_slimming_changes_answers_by_no_more_than_rounding() -> None:
+    torch.manual_seed(2)
+    encoder = Encoder()
+    encoder(*_noise(8))
+    encoder.eval()
+    with torch.no_grad():
+        before, after = encoder(*_noise(3)), slim(encoder)(*_noise(3))
+    torch.testing.assert_close(after[1], before[1], atol=0.01, rtol=0)
 
 
 def test_an_export_that_answers_otherwise_is_refused(
