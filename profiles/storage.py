@@ -7,7 +7,7 @@ import logging
 import uuid
 from collections.abc import Iterable, Iterator
 
-from django.core.files.base import ContentFile, File
+from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db import transaction
 from django.utils import timezone
@@ -32,14 +32,16 @@ def write(photo: Photo, new: Ingested) -> None:
         raise UnavailableError("Photos cannot be stored now; try again.") from None
 
 
-def open_display(photo: Photo) -> File[bytes]:
-    """The display rendition; NotFoundError once it is gone, UnavailableError else."""
+def display_bytes(photo: Photo) -> bytes:
+    """The display rendition, which is small: read whole, so that a storage that fails
+    half way fails before the answer begins. NotFoundError once it is gone."""
     try:
-        return photo.display.open("rb")
+        with photo.display.open("rb") as file:
+            return bytes(file.read())
     except FileNotFoundError:  # erased between the look-up and now
         raise NotFoundError("There is no such photo.") from None
     except Exception as error:  # noqa: BLE001 - every storage has errors of its own
-        logger.error("A photo could not be opened: %s", type(error).__name__)
+        logger.error("A photo could not be read: %s", type(error).__name__)
         raise UnavailableError("Photos cannot be read now; try again.") from None
 
 

@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 from django.conf import settings
-from django.http import FileResponse, HttpRequest
+from django.http import HttpRequest, HttpResponse
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -99,12 +99,16 @@ class PhotoImageView(APIView):
         operation_id="get_photo_image",
         auth=[],
     )
-    def get(self, request: HttpRequest, photo_id: uuid.UUID) -> FileResponse:
+    def get(self, request: HttpRequest, photo_id: uuid.UUID) -> HttpResponse:
         """The picture itself, for the viewer its link was made for."""
         viewer_id = links.open_ticket(request.GET.get("ticket", ""), photo_id=photo_id)
         photo = Photo.objects.filter(pk=photo_id).first()
         if photo is None or not links.may_see(photo, viewer_id):
             raise NotFoundError("There is no such photo.")
-        response = FileResponse(storage.open_display(photo), content_type=DISPLAY_TYPE)
-        response["Cache-Control"] = f"private, max-age={settings.PHOTO_LINK_SECONDS}"
-        return response
+        return HttpResponse(
+            storage.display_bytes(photo),
+            content_type=DISPLAY_TYPE,
+            headers={
+                "Cache-Control": f"private, max-age={settings.PHOTO_LINK_SECONDS}"
+            },
+        )
