@@ -1,0 +1,1 @@
+"""People who do not exist, for load tests: around real readings, marked synthetic."""

@@ -1,0 +1,143 @@
+"""Readings of photos that were never taken, of people who are like real ones.
+
+Two photos of one person differ. How much is measured in a space without bounds:
+features as they are, visibilities and independent values as log-odds, exclusive values
+as logs. A new reading is a real one, pulled towards the average, plus a Gaussian of the
+covariance with which photos of one person scatter. The pull gives every coordinate the
+variance it has among real people, so that the crowd is as dense as a real one. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from annotation.schema import SCHEMA, Attributes, Kind
+from matching.features import (
+    ATTRIBUTE_WIDTH,
+    MIN_VISIBILITY,
+    SIZES,
+    VALUE_SLICES,
+    probabilities,
+)
+
+FloatArray = npt.NDArray[np.float64]
+
+# Below this an annotator only says "no": smaller numbers are not told apart.
+FLOOR = 0.001
+DECIMALS = 4
+
+IS_MANY = np.repeat([a.kind is Kind.MANY for a in SCHEMA], SIZES)
+
+
+@dataclass(frozen=True, eq=False)
+class Readings:
+    """n photos: `p` (n, 132), `seen` (n, 20), `features` (n, width) of unit length."""
+
+    p: FloatArray
+    seen: FloatArray
+    features: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.p)
+
+    def __getitem__(self, rows: Any) -> Readings:
+        return Readings(self.p[rows], self.seen[rows], self.features[rows])
+
+    def stored(self) -> Readings:
+        """As they will be read back: four decimals, and features as float16."""
+        return Readings(
+            self.p.round(DECIMALS),
+            1 - (1 - self.seen).round(DECIMALS),
+            self.features.astype(np.float16).astype(np.float64),
+        )
+
+
+def readings(
+    attributes: Iterable[Attributes], features: Sequence[npt.ArrayLike]
+) -> Readings:
+    """The numbers of n annotations; features are brought to unit length."""
+    p, seen = probabilities(attributes)
+    return Readings(p, seen, _unit(np.asarray(features, dtype=np.float64)))
+
+
+@dataclass(frozen=True, eq=False)
+class Likeness:
+    """How readings vary, in width + 20 + 132 coordinates without bounds.
+
+    `factor` (k, coordinates): factor.T @ factor is the covariance within one person.
+    `pull` (coordinates,) in [0, 1]: what is kept of the distance to the `mean`.
+    """
+
+    mean: FloatArray
+    pull: FloatArray
+    factor: FloatArray
+
+
+def likeness(first: Readings, second: Readings) -> Likeness:
+    """Measured on two photos of each of n people.
+
+    The covariance within is E[d @ d.T] / 2 over the differences d of the pairs; a value
+    counts where both photos show its attribute. pull**2 = 1 - within / total.
+    """
+    both = np.minimum(first.seen, second.seen) >= MIN_VISIBILITY
+    one, other = _unbounded(first), _unbounded(second)
+    difference = one - other
+    difference[:, -ATTRIBUTE_WIDTH:] *= np.repeat(both, SIZES, axis=1)
+    everything = np.vstack([one, other])
+    total = everything.var(axis=0)
+    within = (difference**2).mean(axis=0) / 2
+    kept = 1 - np.divide(within, total, out=np.zeros_like(total), where=total > 0)
+    factor = np.linalg.qr(difference / np.sqrt(2 * len(first)), mode="r")
+    return Likeness(
+        mean=everything.mean(axis=0),
+        pull=np.sqrt(np.clip(kept, 0, 1)),
+        factor=np.asarray(factor, dtype=np.float64),
+    )
+
+
+def vary(real: Readings, like: Likeness, rng: np.random.Generator) -> Readings:
+    """One new reading around each real one; what is never seen there stays unseen."""
+    noise = rng.standard_normal((len(real), len(like.factor))) @ like.factor
+    moved = like.mean + like.pull * (_unbounded(real) - like.mean) + noise
+    width = real.features.shape[1]
+    features, visibility, values = np.split(moved, [width, width + len(SCHEMA)], axis=1)
+    seen = _sigmoid(visibility) * (real.seen > FLOOR)
+    p = _conditional(values) * np.repeat(seen, SIZES, axis=1)
+    return Readings(p, seen, _unit(features))
+
+
+def _unbounded(photos: Readings) -> FloatArray:
+    """(n, width + 20 + 132), in which Gaussian noise can do no harm."""
+    visible = np.repeat(photos.seen, SIZES, axis=1)
+    share = np.clip(photos.p / np.maximum(visible, FLOOR), FLOOR, 1 - FLOOR)
+    values = np.log(share) - np.where(IS_MANY, np.log1p(-share), 0.0)
+    seen = np.clip(photos.seen, FLOOR, 1 - FLOOR)
+    return np.hstack([photos.features, np.log(seen) - np.log1p(-seen), values])
+
+
+def _conditional(values: FloatArray) -> FloatArray:
+    """Probability of every value where its attribute is seen, (n, 132)."""
+    p = _sigmoid(values)
+    for attribute in SCHEMA:
+        if attribute.kind is Kind.ONE:
+            block = values[:, VALUE_SLICES[attribute.name]]
+            weight = np.exp(block - block.max(axis=1, keepdims=True))
+            p[:, VALUE_SLICES[attribute.name]] = weight / weight.sum(
+                axis=1, keepdims=True
+            )
+    return p
+
+
+def _sigmoid(x: FloatArray) -> FloatArray:
+    return 1 / (1 + np.exp(-np.clip(x, -50, 50)))
+
+
+def _unit(rows: FloatArray) -> FloatArray:
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: FloatArray = rows / np.where(length == 0, 1.0, length)
+    return unit
