@@ -44,6 +44,29 @@ class Box:
         return Box(centre_x - side / 2, centre_y - CENTRE_HEIGHT * side, side)
 
 
+@dataclass(frozen=True)
+class Look:
+    """One photo as the network looks at it.
+
+    `faces`: how many were found; `room`: how far the photo reaches below the face's
+    frame, in frames, from 0 (a close-up) to 1 (at least down to the waist).
+    """
+
+    face: Image
+    photo: Image
+    faces: int
+    room: float
+
+
+def look(photo: Image) -> Look:
+    """Find the face, cut it, letterbox the whole."""
+    faces = find_faces(photo)
+    frame = face_frame(photo, faces)
+    below = (photo.shape[0] - frame.y - frame.side) / frame.side
+    room = min(1.0, max(0.0, below)) if faces else 1.0
+    return Look(cut(photo, frame), letterbox(photo), len(faces), room)
+
+
 _local = threading.local()
 
 

@@ -141,10 +141,14 @@ DETAILS: Final = frozenset({"hair_texture", "facial_hair", "makeup", "expression
 
 @dataclass(frozen=True)
 class Answers:
-    """Calibrated probabilities (n, WIDTH) and the share of brown that is light (n,)."""
+    """Calibrated probabilities (n, WIDTH), and the share of brown that is light (n,).
+
+    `room` (n,), as in `annotation.framing`: how much of the body the photo reaches.
+    """
 
     probabilities: Floats
     light_brown: Floats
+    room: Floats
 
     def of(self, head: str) -> Floats:
         """One head's columns, (n, classes)."""
@@ -179,7 +183,8 @@ def _attributes(answers: Answers) -> Iterator[tuple[str, dict[str, Floats]]]:
             yield head.name, _spread(head, answers, seen)
     bald = SLICES["hair_color"].start + FACE_HEADS[1].classes.index("bald")
     yield "hair_length", {"bald": face * answers.probabilities[:, bald]}
-    dressed = answers.of("dressed")[:, 0]
+    # A network may see clothes where only a collar is; geometry knows better.
+    dressed = answers.of("dressed")[:, 0] * (1 - face * (1 - answers.room))
     pattern = next(h for h in PHOTO_HEADS if h.name == "clothing_pattern")
     yield "clothing_pattern", _spread(pattern, answers, dressed)
     garments = answers.of("clothing_items") * dressed[:, None]

@@ -76,8 +76,8 @@ class Readout:
             "brown_spread": round(self.brown_spread, 5),
         }
 
-    def answers(self, logits: Floats) -> Answers:
-        """Calibrated probabilities of every class, (n, WIDTH)."""
+    def answers(self, logits: Floats, room: Floats) -> Answers:
+        """Calibrated answers to (n, WIDTH) logits of photos with this much `room`."""
         parts = [
             (softmax if head.exclusive else sigmoid)(
                 self.scalings[head.name].apply(logits[:, SLICES[head.name]])
@@ -88,6 +88,7 @@ class Readout:
         return Answers(
             np.concatenate(parts, 1).astype(np.float32),
             sigmoid(2 * lean).astype(np.float32),
+            np.asarray(room, np.float32),
         )
 
 

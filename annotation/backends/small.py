@@ -27,14 +27,7 @@ from annotation.backends.base import (
     PermanentError,
     Reading,
 )
-from annotation.framing import (
-    Image,
-    cut,
-    decode,
-    face_frame,
-    find_faces,
-    letterbox,
-)
+from annotation.framing import Look, decode, look
 from annotation.heads import readings
 from annotation.readout import Readout
 from annotation.schema import Verdict
@@ -42,15 +35,6 @@ from twinby.env import env_int
 
 BATCH: Final = 32
 Features = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class _Views:
-    """One decoded photo as the network looks at it; `faces`: how many were found."""
-
-    face: Image
-    photo: Image
-    faces: int
 
 
 @dataclass(frozen=True)
@@ -81,15 +65,14 @@ class SmallAnnotator:
     def _read_batch(self, photos: Sequence[bytes]) -> list[Reading | AnnotationError]:
         started = time.perf_counter()
         network = self._loaded()
-        views = list(self._pool.map(_views, photos))
-        seen = [view for view in views if view is not None]
-        answers = iter(_answers(network, seen))
+        looks = list(self._pool.map(_look, photos))
+        answers = iter(_answers(network, [seen for seen in looks if seen is not None]))
         seconds = (time.perf_counter() - started) / len(photos)
         return [
             PermanentError("not-an-image")
-            if view is None
-            else _reading(view, *next(answers), seconds)
-            for view in views
+            if seen is None
+            else _reading(seen, *next(answers), seconds)
+            for seen in looks
         ]
 
     @cached_property
@@ -115,38 +98,36 @@ def _load(threads: int) -> _Network:
     return _Network(session, Readout.of_json(weights.metadata()["calibration"]))
 
 
-def _views(data: bytes) -> _Views | None:
+def _look(data: bytes) -> Look | None:
     photo = decode(data)
-    if photo is None:
-        return None
-    faces = find_faces(photo)
-    return _Views(cut(photo, face_frame(photo, faces)), letterbox(photo), len(faces))
+    return None if photo is None else look(photo)
 
 
 def _answers(
-    network: _Network, views: list[_Views]
+    network: _Network, looks: list[Look]
 ) -> list[tuple[dict[str, dict[str, float]], Features]]:
     """Attributes and features of every photo, in order."""
-    if not views:
+    if not looks:
         return []
     inputs = {
-        "face": np.stack([view.face for view in views]),
-        "photo": np.stack([view.photo for view in views]),
+        "face": np.stack([seen.face for seen in looks]),
+        "photo": np.stack([seen.photo for seen in looks]),
     }
+    room = np.array([seen.room for seen in looks], np.float32)
     logits, features = network.session.run(["logits", "features"], inputs)
-    attributes = readings(network.readout.answers(logits))
+    attributes = readings(network.readout.answers(logits, room))
     return list(zip(attributes, features, strict=True))
 
 
 def _reading(
-    view: _Views,
+    seen: Look,
     attributes: dict[str, dict[str, float]],
     features: Features,
     seconds: float,
 ) -> Reading:
     return Reading(
         attributes=attributes,
-        gates=base.gates(face_count=_face_count(view.faces)),
+        gates=base.gates(face_count=_face_count(seen.faces)),
         features=features,
         seconds=seconds,
     )

@@ -56,6 +56,23 @@ def people_together(
     return np.asarray(shuffled[np.argsort(key, kind="stable")], np.int64)
 
 
+def interleaved(
+    views: Views, positions: Positions, rng: np.random.Generator
+) -> Positions:
+    """A random order in which every batch has about the same share of each source.
+
+    Batch normalisation needs that: among faces only, its statistics are others than
+    among faces and street corners, and what was learned on the one fails on the other.
+    """
+    parts, keys = [], []
+    for source in np.unique(views.source[positions]):
+        own = positions[views.source[positions] == source]
+        parts.append(people_together(own, views.identity, rng))
+        keys.append((np.arange(len(own)) + rng.random()) / len(own))
+    order = np.argsort(np.concatenate(keys), kind="stable")
+    return np.asarray(np.concatenate(parts)[order], np.int64)
+
+
 def epoch(
     views: Views,
     order: Positions,

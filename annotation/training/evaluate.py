@@ -13,7 +13,6 @@ import torch
 
 from annotation.calibration import (
     Floats,
-    Labels,
     expected_calibration_error,
     unchanged,
 )
@@ -111,8 +110,8 @@ def run(encoder: Encoder, cases: Cases, batch: int = 256) -> tuple[Floats, Float
 
 def evaluate(logits: Floats, features: Floats, cases: Cases) -> Evaluation:
     """Scores on cases not trained on; each half calibrated on the other."""
-    raw = readings(_uncalibrated().answers(logits))
-    fitted = _cross_fitted(logits, cases.targets)
+    raw = readings(_uncalibrated().answers(logits, cases.room))
+    fitted = _cross_fitted(logits, cases)
     faces, clothes = cases.kind == CELEBA, cases.kind == CLOTHING
     return Evaluation(
         faces=list(_face_scores(raw, fitted, cases, faces)),
@@ -131,16 +130,15 @@ def _uncalibrated() -> Readout:
     return Readout(same, 0.0, 1.0)
 
 
-def _cross_fitted(logits: Floats, targets: Labels) -> Readings:
+def _cross_fitted(logits: Floats, cases: Cases) -> Readings:
     """Each half read with the calibration that was fitted on the other."""
     merged: Readings = [{}] * len(logits)
     half = np.arange(len(logits)) // 2 % 2
     for part in (0, 1):
-        readout = Readout.fit(logits[half != part], targets[half != part])
+        readout = Readout.fit(logits[half != part], cases.targets[half != part])
         rows = np.flatnonzero(half == part)
-        for row, reading in zip(
-            rows, readings(readout.answers(logits[rows])), strict=True
-        ):
+        answers = readout.answers(logits[rows], cases.room[rows])
+        for row, reading in zip(rows, readings(answers), strict=True):
             merged[row] = reading
     return merged
 

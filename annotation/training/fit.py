@@ -20,7 +20,7 @@ from annotation.training.batches import (
     Batch,
     balanced,
     epoch,
-    people_together,
+    interleaved,
     plain_batches,
 )
 from annotation.training.losses import (
@@ -47,7 +47,7 @@ class Stage:
     share: dict[int, float]
     zoom: float
     peak_rate: float = 2e-3
-    batch: int = 32  # many small steps: epochs are few
+    batch: int = 64  # many small steps: epochs are few
     early_size: tuple[int, int] = (64, 64)
     early_epochs: int = 0
 
@@ -184,7 +184,7 @@ def _batches(
     positions = balanced(views, stage.share, stage.examples, rng)
     return epoch(
         views,
-        people_together(positions, views.identity, rng),
+        interleaved(views, positions, rng),
         size=stage.size_at(number),
         heads=stage.heads,
         zoom=stage.zoom,

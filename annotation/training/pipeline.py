@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import torch
 
-from annotation.framing import cut, face_frame, find_faces, letterbox
+from annotation.framing import look
 from annotation.readout import Readout
 from annotation.training import evaluate, fit, taste, validation, views
 from annotation.training.export import export, slim
@@ -56,7 +56,7 @@ class Plan:
     out: Path
     name: str
     run: Path
-    epochs: int = 14
+    epochs: int = 15
     seed: int = 1
     resume: bool = False
     limit: int | None = None
@@ -118,10 +118,10 @@ def _about(plan: Plan, network: Path) -> dict[str, Any]:
 @torch.no_grad()
 def _taste(encoder: Encoder, folder: Path) -> dict[str, float]:
     data = taste.london(folder)
-    faces = [cut(photo, face_frame(photo, find_faces(photo))) for photo in data.photos]
-    boxed = [letterbox(photo) for photo in data.photos]
+    looks = [look(photo) for photo in data.photos]
     _, features = encoder(
-        torch.from_numpy(np.stack(faces)), torch.from_numpy(np.stack(boxed))
+        torch.from_numpy(np.stack([seen.face for seen in looks])),
+        torch.from_numpy(np.stack([seen.photo for seen in looks])),
     )
     found = taste.taste_auc(features.numpy(), data)
     return {name: round(value, 4) for name, value in found.items()}

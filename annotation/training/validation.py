@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from annotation.framing import Image, cut, face_frame, find_faces, letterbox
+from annotation.framing import Image, look
 from annotation.heads import FACE_HEADS, PHOTO_HEADS
 from annotation.training import labels, sources
 from annotation.training.labels import TargetRow, Targets
@@ -33,10 +33,14 @@ class Case:
 
 @dataclass(frozen=True)
 class Cases:
-    """Cases in columns; `faces` and `photos` are uint8 views (n, h, w, 3)."""
+    """Cases in columns; `faces` and `photos` are uint8 views (n, h, w, 3).
+
+    `room` (n,) as in `annotation.framing`.
+    """
 
     faces: Image
     photos: Image
+    room: npt.NDArray[np.float32]
     kind: npt.NDArray[np.str_]
     targets: Targets
     labels: list[Any]
@@ -47,19 +51,16 @@ def cases(folder: Path, limit: int | None = None) -> Cases:
     """CelebA's validation split, a fifth of the street photos, their lower halves."""
     rows = list(_cases(folder, limit))
     with ThreadPoolExecutor(2) as pool:
-        faces = list(pool.map(_face_view, (row.photo for row in rows)))
+        looks = list(pool.map(look, (row.photo for row in rows)))
     return Cases(
-        np.stack(faces),
-        np.stack([letterbox(row.photo) for row in rows]),
+        np.stack([seen.face for seen in looks]),
+        np.stack([seen.photo for seen in looks]),
+        np.array([seen.room for seen in looks], np.float32),
         np.array([row.kind for row in rows]),
         np.stack([row.targets for row in rows]),
         [row.labels for row in rows],
         np.array([row.identity for row in rows], np.int64),
     )
-
-
-def _face_view(photo: Image) -> Image:
-    return cut(photo, face_frame(photo, find_faces(photo)))
 
 
 def _cases(folder: Path, limit: int | None) -> Iterator[Case]:

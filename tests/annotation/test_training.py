@@ -16,7 +16,7 @@ import torch
 from annotation.heads import FACE_HEADS, WIDTH, width
 from annotation.readout import Readout
 from annotation.training import fit
-from annotation.training.batches import balanced, people_together
+from annotation.training.batches import balanced, interleaved, people_together
 from annotation.training.export import ExportError, _difference, _noise, export, slim
 from annotation.training.labels import AUXILIARY, UNKNOWN
 from annotation.training.losses import (
@@ -129,6 +129,15 @@ def test_photos_of_one_person_share_a_batch() -> None:
     assert places.max() - places.min() == 2
 
 
+def test_every_batch_has_its_share_of_each_source() -> None:
+    views = blocks(60)
+    mixed = Views(**{**views.__dict__, "source": np.repeat([0, 1], [48, 12])})
+    order = interleaved(mixed, np.arange(60), np.random.default_rng(4))
+    assert sorted(order) == list(range(60))
+    per_batch = [(mixed.source[order[i : i + 10]] == 1).sum() for i in range(0, 60, 10)]
+    assert set(per_batch) <= {1, 2, 3}
+
+
 def test_it_learns_what_it_is_shown(tmp_path: Path) -> None:
     branch = trained(tmp_path)
     logits = fit.logits_of(branch, blocks(), (32, 32))
@@ -204,5 +213,5 @@ def test_it_trains_from_real_photos_to_described_weights(tmp_path: Path) -> None
     assert written["sha256"] == metadata["sha256"]
     assert written["research_data"] is True
     readout = Readout.of_json(written["calibration"])
-    answers = readout.answers(np.zeros((1, WIDTH), np.float32))
+    answers = readout.answers(np.zeros((1, WIDTH), np.float32), np.ones(1))
     assert answers.probabilities.shape == (1, WIDTH)

@@ -145,13 +145,25 @@ def test_any_answers_make_a_valid_reading() -> None:
         part = slices(HEADS)[head.name]
         if head.exclusive:
             chances[:, part] /= chances[:, part].sum(1, keepdims=True)
-    found = readings(Answers(chances, rng.random(50, np.float32)))
+    found = readings(
+        Answers(chances, rng.random(50, np.float32), rng.random(50, np.float32))
+    )
     assert [problem for reading in found for problem in problems(reading)] == []
 
 
 def test_what_is_no_face_has_no_facial_attributes() -> None:
     chances = np.full((1, WIDTH), 0.5, np.float32)
     chances[:, slices(HEADS)["presence"]] = 0
-    reading = readings(Answers(chances, np.full(1, 0.5, np.float32)))[0]
+    half = np.full(1, 0.5, np.float32)
+    reading = readings(Answers(chances, half, half))[0]
     for head in ("hair_color", "makeup", "headwear", "hair_length"):
         assert reading[head][NOT_VISIBLE] == 1
+
+
+def test_a_close_up_that_ends_at_the_chin_shows_no_clothes() -> None:
+    chances = np.full((2, WIDTH), 0.99, np.float32)
+    whole, close_up = readings(
+        Answers(chances, np.full(2, 0.5, np.float32), np.array([1, 0], np.float32))
+    )
+    assert whole["clothing_items"]["shirt"] > 0.9
+    assert close_up["clothing_items"][NOT_VISIBLE] > 0.95
