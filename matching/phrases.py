@@ -38,8 +38,8 @@ def understood(found: Sequence[Wish]) -> str:
     """Say the strongest wishes and aversions, of the order that `wishes` gives."""
     strongest = max((abs(w.weight) for w in found), default=0.0)
     least = max(NEGLIGIBLE, STRONG * strongest)
-    wished = [w for w in found if w.weight > least and w.liked]
-    averse = [w for w in reversed(found) if w.weight < -least and w.disliked]
+    wished = [w for w in found if w.weight > least and w.liked > w.disliked]
+    averse = [w for w in found[::-1] if w.weight < -least and w.disliked > w.liked]
     clauses = []
     if wished:
         clauses.append(f"You seem to like {_listing(wished[:MAX_RAISING])}.")
@@ -70,9 +70,9 @@ def _likeness(
 
 def subject(reason: Reason) -> str:
     """Name what a reason is about: "hair colour (blonde)", "setting (not gym)"."""
-    if reason.value is None:
-        return words(reason.name)
     unlike = reason.message in (Message.UNLIKE_DISLIKED, Message.UNLIKE_LIKED)
+    if reason.value is None or (unlike and reason.value == "none"):
+        return words(reason.name)
     prefix = "not " if unlike else ""
     return f"{words(reason.name)} ({prefix}{words(reason.value)})"
 

@@ -21,15 +21,13 @@ from matching.features import BLOCKS, VISUAL, WIDTH
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
-# Prior variance in log-odds that one seen attribute, and the visual part, may bring
-# (each has mean square 1): ten of them and the look make a standard deviation of 2.
-ATTRIBUTE_VARIANCE = 0.25
-VISUAL_VARIANCE = 1.5
-# Rocchio's customary share of the disliked (Manning et al. 2008, 9.1.1).
+# Prior variance in log-odds that one seen attribute, and the look, may bring (each has
+# mean square 1): ten of them and the look make a standard deviation of 1.6.
+ATTRIBUTE_VARIANCE = 0.15
+VISUAL_VARIANCE = 1.0
+# A dislike counts half a like, as is customary (Manning et al. 2008, 9.1.1): there are
+# many reasons to dislike, and docs/ranking.md has what it is worth on real ratings.
 DISLIKE_SHARE = 0.5
-# What brings the plain formula to the scale of log-odds: five likes, each of which a
-# logistic fit would still credit with about 0.3.
-PLAIN_GAIN = 1.5
 
 MAX_NEWTON_STEPS = 100
 NEWTON_TOLERANCE = 1e-10
@@ -146,16 +144,19 @@ class BayesianPreference(LinearPreference):
         *,
         liked: npt.ArrayLike,
         example_weights: npt.ArrayLike | None = None,
+        dislike_share: float = DISLIKE_SHARE,
         prior: Prior | None = None,
         start: FloatArray | None = None,
     ) -> Self:
         """Learn from examples (n, 644); the same input gives bitwise the same taste.
 
+        An example counts `example_weights` (n,), a disliked one `dislike_share` of it.
         `start` are credits to begin from: faster, equal only to the tolerance.
         Raises ValueError if the shapes disagree or a weight is negative.
         """
         x, y = _examples(examples, liked)
-        weight = _example_weights(example_weights, count=len(y))
+        given = _example_weights(example_weights, count=len(y))
+        weight = given * np.where(y, 1.0, dislike_share)
         believed = prior or cold_prior()
         sign = np.where(y, 1.0, -1.0)
         gram = (x * believed.variance) @ x.T
@@ -199,7 +200,7 @@ class PlainPreference(LinearPreference):
         x, y = _examples(examples, liked)
         likes, dislikes = max(1, y.sum()), max(1, (~y).sum())
         means = np.where(y, 1 / likes, -dislike_share / dislikes)
-        return cls(cold_prior(), x, y, PLAIN_GAIN * means, np.ones(WIDTH))
+        return cls(cold_prior(), x, y, means, np.ones(WIDTH))
 
 
 def sigmoid(z: FloatArray) -> FloatArray:

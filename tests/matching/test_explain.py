@@ -166,14 +166,14 @@ def test_four_of_five_liked_in_a_gym_make_gym_the_strongest_wish(
     strongest, runner_up = found[0], found[1]
     assert (strongest.name, strongest.value) == ("setting", "gym")
     assert (strongest.liked, strongest.disliked) == (4, 0)
-    assert strongest.weight > 3 * runner_up.weight
+    assert strongest.weight > 2 * runner_up.weight
 
 
 def test_the_sentence_says_gym_and_which_photos(
     space: FeatureSpace, gym_lover: BayesianPreference
 ) -> None:
     said = understood(wishes(space, preference=gym_lover))
-    assert said.startswith("You seem to like setting gym (in 4 liked and 0 disliked)")
+    assert said.startswith("You seem to like setting gym (in 4 liked and 0 disliked).")
     found = say(space, gym_lover, sighting(setting="gym"), sighting(setting="gym"))
     assert found == "Similar setting (gym), like photos 1, 2, 4 and 5."
 
@@ -252,9 +252,9 @@ def test_only_photos_that_show_the_named_value_are_named(
 def test_lacking_what_was_disliked_is_not_called_a_likeness(
     space: FeatureSpace,
 ) -> None:
-    taste = learn(space, liked=[], disliked=[sighting(eyewear="glasses")])
+    taste = learn(space, liked=[], disliked=[sighting(eyewear="glasses")] * 2)
     said = say(space, taste, sighting(eyewear="none"), sighting(eyewear="none"))
-    assert said == "Different eyewear (not glasses) from disliked photo 1."
+    assert said == "Different eyewear (not glasses) from disliked photos 1 and 2."
 
 
 def test_lacking_what_was_liked_lowers(space: FeatureSpace) -> None:
@@ -262,6 +262,14 @@ def test_lacking_what_was_liked_lowers(space: FeatureSpace) -> None:
     (reason,) = explain(space, taste, sighting(eyewear="none")).reasons
     assert reason.message is Message.UNLIKE_LIKED
     assert reason.amount < 0
+
+
+def test_lacking_nothing_is_not_said_as_a_double_negative(
+    space: FeatureSpace,
+) -> None:
+    taste = learn(space, liked=[sighting(eyewear="none")] * 5, disliked=[])
+    said = say(space, taste, sighting(eyewear="glasses"))
+    assert said == "No clear likeness to the photos you like; less so: eyewear."
 
 
 def test_a_doubtful_value_is_not_named(space: FeatureSpace) -> None:

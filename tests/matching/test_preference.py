@@ -23,6 +23,7 @@ from matching.features import (
     value_weights,
 )
 from matching.preference import (
+    DISLIKE_SHARE,
     BayesianPreference,
     LinearPreference,
     PlainPreference,
@@ -118,7 +119,8 @@ def test_the_credits_are_at_the_optimum(seed: int, labels: list[bool]) -> None:
     photos, prior = random_photos(rng, count=len(labels)), random_prior(rng)
     taste = BayesianPreference.fit(photos, liked=labels, prior=prior)
     surprise = np.where(labels, 1, 0) - sigmoid(taste.score(photos))
-    assert np.allclose(taste.credits, surprise, atol=1e-8)
+    counts = np.where(labels, 1, DISLIKE_SHARE)
+    assert np.allclose(taste.credits, counts * surprise, atol=1e-8)
 
 
 # 3. What is seen only in disliked photos never becomes a wish.
@@ -290,7 +292,9 @@ def test_it_converges_on_extreme_examples() -> None:
 
 def test_contradicting_labels_of_one_photo_cancel() -> None:
     photo = random_photos(np.random.default_rng(0), count=1)
-    taste = BayesianPreference.fit(np.vstack([photo, photo]), liked=[True, False])
+    taste = BayesianPreference.fit(
+        np.vstack([photo, photo]), liked=[True, False], dislike_share=1.0
+    )
     assert np.allclose(taste.weights, 0, atol=1e-12)
 
 
