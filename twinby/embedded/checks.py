@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from twinby.embedded.narration import Problem, say
+from twinby.embedded.narration import Problem, say, wait_with_bar
 
 # What `check --deploy` looks at needs no real host, and accepts the weights that come
 # along: their warning is for whoever deploys.
@@ -42,16 +42,20 @@ CHECKS = [
 ]
 
 
-def run_checks(root: Path, python: str, environment: Mapping[str, str]) -> None:
+def run_checks(
+    root: Path, python: str, environment: Mapping[str, str], *, log: Path
+) -> None:
     """Runs all checks in order; Problem with the name of the first that fails."""
     for check in CHECKS:
         say(check.name)
-        answer = subprocess.run(  # noqa: S603 - our own tools
-            [python, *check.arguments],
-            cwd=root,
-            env={**environment, **check.environment},
-            stdout=sys.stderr,
-            check=False,
-        )
-        if answer.returncode:
+        with log.open("wb") as stream:
+            child = subprocess.Popen(  # noqa: S603 - our own tools
+                [python, *check.arguments],
+                cwd=root,
+                env={**environment, **check.environment},
+                stdout=stream,
+                stderr=stream,
+            )
+        if wait_with_bar(child, check.name):
+            sys.stderr.write(log.read_text(errors="replace"))
             raise Problem(f"The check {check.name!r} fails: its words are above.")

