@@ -22,7 +22,7 @@ from profiles.access import acting_person
 from profiles.links import photo_url
 from profiles.models import ADULT_AGE, OLDEST_AGE, Gender, Photo, Profile
 from twinby.rest.callers import caller
-from twinby.rest.strict import StrictSerializer, validated
+from twinby.rest.strict import FiniteField, StrictSerializer, validated
 
 MAX_EXAMPLES = 50
 MAX_EXCLUDED = 10_000
@@ -52,9 +52,7 @@ class FiltersInput(StrictSerializer):
     age_max = serializers.IntegerField(
         min_value=ADULT_AGE, max_value=OLDEST_AGE, required=False
     )
-    radius_km = serializers.FloatField(
-        min_value=0.1, max_value=MAX_RADIUS_KM, required=False
-    )
+    radius_km = FiniteField(min_value=0.1, max_value=MAX_RADIUS_KM, required=False)
     must = WishList(help_text='for instance ["eyewear.glasses"]; unknown fails')
     never = WishList(help_text='for instance ["headwear.hat"]; unknown passes')
     smokes = serializers.BooleanField(required=False)
@@ -75,7 +73,7 @@ class SearchInput(StrictSerializer):
     )
     filters = FiltersInput(default=dict)
     weights = serializers.DictField(
-        child=serializers.FloatField(min_value=0, max_value=MAX_IMPORTANCE),
+        child=FiniteField(min_value=0, max_value=MAX_IMPORTANCE),
         default=dict,
         help_text='importance by group, attribute or "visual"; 1 is usual',
     )

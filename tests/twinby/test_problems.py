@@ -142,6 +142,22 @@ def test_wrong_fields_are_named_with_their_path(api: APIClient, alice: Profile) 
     assert fields == {"positive_photo_ids.1", "filters.age_min"}
 
 
+@pytest.mark.parametrize("number", ["nan", "inf", 10**400])
+def test_a_search_takes_no_number_that_is_none(
+    api: APIClient, alice: Profile, number: Any
+) -> None:
+    body = {
+        "person_id": str(alice.pk),
+        "positive_photo_ids": [str(uuid.uuid4())],
+        "filters": {"radius_km": number},
+        "weights": {"visual": number},
+    }
+    answer = api.post("/v1/search/visual", body, format="json")
+    problem = check(answer, 400, "invalid-request")
+    fields = {error["field"] for error in problem["errors"]}
+    assert fields == {"filters.radius_km", "weights.visual"}
+
+
 @pytest.mark.parametrize("error", [OperationalError, InterfaceError])
 def test_a_database_that_is_down_is_a_problem_and_is_logged(
     api: APIClient,
