@@ -18,14 +18,17 @@ def visitor_of(session: SessionBase) -> Profile:
     """The person of this session, made at the first visit, so that visitors never see
     each other's photos. Raises NotFoundError while there is no client called demo.
     """
-    known = Profile.objects.filter(
-        pk=session.get(SESSION_KEY, ""), client__name=CLIENT_NAME, synthetic=True
-    ).first()
-    if known is not None:
-        return known
+    known = session.get(SESSION_KEY)
+    if known and (visitor := _still_there(known)):
+        return visitor
     visitor = _newcomer()
     session[SESSION_KEY] = str(visitor.pk)
     return visitor
+
+
+def _still_there(profile_id: str) -> Profile | None:
+    visitors = Profile.objects.filter(client__name=CLIENT_NAME, synthetic=True)
+    return visitors.filter(pk=profile_id).first()
 
 
 def _newcomer() -> Profile:

@@ -137,7 +137,7 @@ class PhotoAdmin(ReadOnlyAdmin):
     def reject(self, request: HttpRequest, photos: QuerySet[Photo]) -> None:
         self._decide_all(request, photos, "reject")
 
-    @admin.action(description="Quarantine: until it is clear", permissions=["change"])
+    @admin.action(description="Quarantine: what nobody judged", permissions=["change"])
     def quarantine(self, request: HttpRequest, photos: QuerySet[Photo]) -> None:
         self._decide_all(request, photos, "quarantine")
 
@@ -149,7 +149,8 @@ class PhotoAdmin(ReadOnlyAdmin):
             self.message_user(request, NO_REASON, messages.ERROR)
             return
         done = [p for p in photos if self._decide(request, p, decision, reason)]
-        self.message_user(request, f"{len(done)} of {len(photos)}: {decision}.")
+        said = f"{decision.capitalize()}: {len(done)} of {len(photos)} changed."
+        self.message_user(request, said)
 
     # On one photo ---------------------------------------------------------------------
 
