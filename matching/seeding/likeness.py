@@ -9,7 +9,7 @@ variance it has among real people, so that the crowd is as dense as a real one. 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,9 +57,7 @@ class Readings:
         )
 
 
-def readings(
-    attributes: Iterable[Attributes], features: Sequence[npt.ArrayLike]
-) -> Readings:
+def readings(attributes: Iterable[Attributes], features: npt.ArrayLike) -> Readings:
     """The numbers of n annotations; features are brought to unit length."""
     p, seen = probabilities(attributes)
     return Readings(p, seen, _unit(np.asarray(features, dtype=np.float64)))
