@@ -86,15 +86,15 @@ SPREAD: Final[Mapping[str, Mapping[str, Mapping[str, float]]]] = {
         "blonde": {"blonde": 1},
         "grey": {"grey": 1},
         "bald": {"bald": 1},
-        # Annotators agreed on no colour: between two, red, dyed, or badly lit.
+        # Called neither black, brown, blonde, grey nor bald: another colour first of
+        # all, or one between two, or too dark a photo to tell.
         "unnamed": {
-            "black": 0.15,
-            "brown": 0.35,
-            "blonde": 0.1,
-            "grey": 0.05,
-            "red": 0.2,
-            "dyed": 0.05,
-            NOT_VISIBLE: 0.1,
+            "black": 0.05,
+            "brown": 0.2,
+            "blonde": 0.05,
+            "red": 0.3,
+            "dyed": 0.15,
+            NOT_VISIBLE: 0.25,
         },
         "hidden": {NOT_VISIBLE: 1},
         "brown": {"brown": 1},
@@ -102,12 +102,13 @@ SPREAD: Final[Mapping[str, Mapping[str, Mapping[str, float]]]] = {
     "hair_texture": {
         "straight": {"straight": 1},
         "wavy": {"wavy": 1},
+        # Called neither straight nor wavy: curly, or too short or tied up to tell.
         "unnamed": {
-            "straight": 0.3,
-            "wavy": 0.3,
-            "curly": 0.1,
-            "coily": 0.05,
-            NOT_VISIBLE: 0.25,
+            "straight": 0.1,
+            "wavy": 0.1,
+            "curly": 0.2,
+            "coily": 0.1,
+            NOT_VISIBLE: 0.5,
         },
         "hidden": {NOT_VISIBLE: 1},
     },
