@@ -6,8 +6,8 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from matching.explain import NEGLIGIBLE, Reason, Wish
-from matching.phrases import sentence, subject, words
+from matching.explain import Reason, Wish
+from matching.phrases import clear, sentence, subject, words
 from matching.search import Match, Page
 from profiles.links import photo_path
 from profiles.models import Photo, Profile
@@ -77,11 +77,10 @@ def cards(page: Page, viewer: Profile) -> list[Card]:
     ]
 
 
-def wish_bars(wishes: Sequence[Wish]) -> list[Bar]:
+def wish_bars(found: Sequence[Wish]) -> list[Bar]:
     """What was understood: the strongest wishes, then the strongest aversions."""
-    liked = [w for w in wishes if w.weight > NEGLIGIBLE and w.liked]
-    averse = [w for w in reversed(wishes) if w.weight < -NEGLIGIBLE and w.disliked]
-    told = liked[:MAX_WISHES] + averse[:MAX_WISHES]
+    wished, averse = clear(found)
+    told = wished[:MAX_WISHES] + averse[:MAX_WISHES]
     longest = max((abs(wish.weight) for wish in told), default=1.0)
     return [_bar(f"{words(w.name)}: {words(w.value)}", w.weight, longest) for w in told]
 

@@ -36,16 +36,22 @@ def sentence(explanation: Explanation) -> str:
 
 def understood(found: Sequence[Wish]) -> str:
     """Say the strongest wishes and aversions, of the order that `wishes` gives."""
-    strongest = max((abs(w.weight) for w in found), default=0.0)
-    least = max(NEGLIGIBLE, STRONG * strongest)
-    wished = [w for w in found if w.weight > least and w.liked > w.disliked]
-    averse = [w for w in found[::-1] if w.weight < -least and w.disliked > w.liked]
+    wished, averse = clear(found)
     clauses = []
     if wished:
         clauses.append(f"You seem to like {_listing(wished[:MAX_RAISING])}.")
     if averse:
         clauses.append(f"You seem to avoid {_listing(averse[:MAX_LOWERING])}.")
     return " ".join(clauses) or "Your photos agree on nothing in particular."
+
+
+def clear(found: Sequence[Wish]) -> tuple[list[Wish], list[Wish]]:
+    """The wishes and the aversions that are strong and shown, the strongest first."""
+    strongest = max((abs(w.weight) for w in found), default=0.0)
+    least = max(NEGLIGIBLE, STRONG * strongest)
+    wished = [w for w in found if w.weight > least and w.liked > w.disliked]
+    averse = [w for w in found[::-1] if w.weight < -least and w.disliked > w.liked]
+    return wished, averse
 
 
 def _likenesses(reasons: Sequence[Reason]) -> list[str]:
