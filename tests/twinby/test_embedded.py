@@ -33,8 +33,8 @@ from twinby.embedded import (
     stop_postgres,
     stop_valkey,
 )
+from twinby.embedded.ports import port_is_free
 from twinby.embedded.services import Services
-from twinby.embedded.state import port_is_free
 
 pytestmark = pytest.mark.services
 ROOT = Path(__file__).resolve().parents[2]

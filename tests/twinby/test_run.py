@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from twinby.embedded import State, process, running_postgres, running_valkey
-from twinby.embedded.state import free_port
+from twinby.embedded.ports import free_port
 
 pytestmark = pytest.mark.services
 ROOT = Path(__file__).resolve().parents[2]
@@ -541,6 +541,20 @@ def test_a_demo_uses_the_server_that_is_there_and_leaves_it(site: Site) -> None:
     assert answer.stdout == f"ten people {site.url} --once\n"
     assert is_served(site.url)
     assert running_postgres(site.clone.state)
+
+
+def test_two_clones_that_start_at_once_do_not_share_a_port(
+    clone: Clone, tmp_path: Path
+) -> None:
+    other = make_clone(tmp_path / "other")
+    share_packages(other)
+    try:
+        pair = [each.start("demo", "--once") for each in (clone, other)]
+        said = [command.communicate(timeout=100)[0] for command in pair]
+    finally:
+        forget(other)
+    assert [command.returncode for command in pair] == [0, 0]
+    assert said[0] != said[1]
 
 
 def test_a_second_clone_serves_beside_the_first(site: Site, tmp_path: Path) -> None:

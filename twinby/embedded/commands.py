@@ -12,9 +12,11 @@ from twinby.embedded import process
 from twinby.embedded.checks import run_checks
 from twinby.embedded.installation import BASE, DEVELOPMENT, MODELS, Installation, Step
 from twinby.embedded.narration import Problem, say
+from twinby.embedded.ports import HOST
 from twinby.embedded.services import Services, stop
-from twinby.embedded.serving import HOST, Site, choose_port, foreground, migrate
+from twinby.embedded.serving import Site, foreground, migrate, wait_for_answer
 from twinby.embedded.state import State
+from twinby.embedded.web_port import claimed_port
 
 ROOT = Path(__file__).resolve().parents[2]
 STOP_SECONDS = 60.0
@@ -27,14 +29,15 @@ def demo(arguments: Sequence[str]) -> int:
     once = ["--once"] if options.once else []
     command = _manage(services, "demo", *once, *others)
     if url := _web_of(services.state):
+        wait_for_answer(url)
         return foreground(command, services.environment() | {"TWINBY_URL": url})
-    port = choose_port(services.state, options.port)
-    own = {"TWINBY_URL": f"http://{HOST}:{port}", "TWINBY_DEMO_PAGE": "true"}
-    with Site(services, ROOT, port, log=True, extra=own).running("demo") as site:
-        status = site.beside(command)
-        if status == 0 and not options.once:
-            site.serve()
-        return status
+    with claimed_port(services.state, options.port) as port:
+        own = {"TWINBY_URL": f"http://{HOST}:{port}", "TWINBY_DEMO_PAGE": "true"}
+        with Site(services, ROOT, port, log=True, extra=own).running("demo") as site:
+            status = site.beside(command)
+            if status == 0 and not options.once:
+                site.serve()
+            return status
 
 
 def serve(arguments: Sequence[str]) -> int:
@@ -45,8 +48,10 @@ def serve(arguments: Sequence[str]) -> int:
     services = _services(BASE)
     if url := _web_of(services.state):
         raise Problem(f"It is being served already, at {url}: ./run stop ends that.")
-    port = choose_port(services.state, options.port)
-    with Site(services, ROOT, port).running("serve") as site:
+    with (
+        claimed_port(services.state, options.port) as port,
+        Site(services, ROOT, port).running("serve") as site,
+    ):
         site.serve()
     return 0
 

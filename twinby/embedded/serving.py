@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from twinby.embedded.narration import Bar, Interrupted, Problem, say, wait_with_bar
+from twinby.embedded.ports import HOST
 from twinby.embedded.services import Services
-from twinby.embedded.state import State, port_is_free
 from twinby.embedded.supervisor import TICK_SECONDS, Program, Supervisor
 
-HOST = "127.0.0.1"
-WEB_PORT = 8000
 WEB_SECONDS = 90.0
 QUICK_ENDS = 3
 WEB = [
     *("-m", "granian", "--interface", "wsgi", "--host", HOST, "--no-ws"),
     *("--workers", "2", "--blocking-threads", "4", "--respawn-failed-workers"),
+    # A worker that is told to stop while it starts may never hear of it.
+    *("--workers-kill-timeout", "8"),
 ]
 WORKER = ["rundramatiq", "--processes", "1", "--threads", "2"]
 # Dramatiq would wait ten minutes for its jobs; they run again elsewhere.
@@ -104,35 +103,26 @@ class Site:
         if not self.port:
             return
         web = self.supervisor.programs[0]
-        deadline = time.monotonic() + WEB_SECONDS
-        probe = f"{self.url}/v1/livez"
-        with Bar("starting the web server") as bar:
-            while not answers(probe) and time.monotonic() < deadline:
-                if web.ends >= QUICK_ENDS:
-                    break
-                self.supervisor.tick()
-                bar.draw()
-                time.sleep(TICK_SECONDS)
-        if not answers(probe):
+
+        def look_after() -> bool:
+            self.supervisor.tick()
+            return web.ends < QUICK_ENDS
+
+        if not wait_for_answer(self.url, meanwhile=look_after):
             where = f"see {web.log}" if web.log else "its last words are above"
             raise Problem(f"The web server does not start: {where}.")
 
 
-def choose_port(state: State, asked: int | None) -> int:
-    """The port that was asked for, or one that is free: the last one, else 8000."""
-    wanted = asked or os.environ.get("TWINBY_PORT")
-    if not wanted:
-        return state.port("web", first=WEB_PORT)
-    try:
-        port = int(wanted)
-    except ValueError:
-        raise Problem("TWINBY_PORT must be a number.") from None
-    if not port_is_free(port):
-        raise Problem(
-            f"Port {port} is taken, or only root may have it: choose another with "
-            "--port or TWINBY_PORT."
-        )
-    return port
+def wait_for_answer(url: str, *, meanwhile: Callable[[], bool] = lambda: True) -> bool:
+    """Whether a web server answers in time; gives up once `meanwhile` is false."""
+    deadline = time.monotonic() + WEB_SECONDS
+    with Bar("starting the web server") as bar:
+        while not answers(f"{url}/v1/livez"):
+            if time.monotonic() > deadline or not meanwhile():
+                return False
+            bar.draw()
+            time.sleep(TICK_SECONDS)
+    return True
 
 
 def answers(url: str) -> bool:

@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import secrets
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,13 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from twinby.embedded.narration import Problem, say
+from twinby.embedded.ports import free_port, port_is_free
 from twinby.embedded.process import wait_until
 
 SECRET_BYTES = 48
 SILENT_SECONDS = 1.0
-# Below the ports that the kernel gives to outgoing connections, so that ours is free
-# again when a service comes back.
-PORTS = range(20_000, 32_000)
 
 
 @dataclass(frozen=True)
@@ -65,16 +62,21 @@ class State:
             draft.unlink()
         return file.read_text()
 
-    def port(self, name: str, *, first: int | None = None) -> int:
-        """The remembered port where it is free now, else `first`, else a random one."""
-        file = self.path / f"{name}.port"
-        with suppress(FileNotFoundError, ValueError):
-            port = int(file.read_text())
-            if port_is_free(port):
-                return port
-        port = first if first and port_is_free(first) else free_port()
-        write_private(file, str(port))
+    def port(self, name: str) -> int:
+        """The remembered port where it is free now, else a new one, remembered."""
+        port = self.remembered_port(name)
+        if not port or not port_is_free(port):
+            port = free_port()
+            self.remember_port(name, port)
         return port
+
+    def remembered_port(self, name: str) -> int | None:
+        with suppress(FileNotFoundError, ValueError):
+            return int((self.path / f"{name}.port").read_text())
+        return None
+
+    def remember_port(self, name: str, port: int) -> None:
+        write_private(self.path / f"{name}.port", str(port))
 
     @contextmanager
     def lock(self, name: str = "services") -> Iterator[int]:
@@ -113,7 +115,7 @@ class State:
             if file.suffix or file.name == str(os.getpid()):
                 continue
             with suppress(FileNotFoundError), file.open() as stream:
-                if _locks(stream.fileno(), fcntl.LOCK_SH):
+                if locks(stream.fileno(), fcntl.LOCK_SH):
                     file.unlink()
                 else:
                     others[int(file.name)] = _facts(stream.read())
@@ -132,38 +134,20 @@ def write_private(file: Path, text: str) -> None:
         draft.unlink(missing_ok=True)
 
 
-def port_is_free(port: int) -> bool:
-    """Whether a server may bind 127.0.0.1:port now."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def free_port() -> int:
-    """A port that is free now, chosen at random so that two clones seldom meet."""
-    while not port_is_free(port := secrets.choice(PORTS)):
-        pass
-    return port
-
-
-def _wait_for(descriptor: int, name: str) -> None:
-    """Locks the file; says so where that takes long."""
-    if not wait_until(lambda: _locks(descriptor), seconds=SILENT_SECONDS):
-        say(f"Waiting for another ./run of this clone ({name})")
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-
-
-def _locks(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
+def locks(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
     """Whether the file is ours from now on, and not somebody else's."""
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
+
+
+def _wait_for(descriptor: int, name: str) -> None:
+    """Locks the file; says so where that takes long."""
+    if not wait_until(lambda: locks(descriptor), seconds=SILENT_SECONDS):
+        say(f"Waiting for another ./run of this clone ({name})")
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
 def _facts(text: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from twinby.embedded import process
 from twinby.embedded.narration import Problem
+from twinby.embedded.ports import HOST
 from twinby.embedded.state import State, write_private
 
 PASSWORD_FILE = "valkey.password"  # noqa: S105 - its name, not its content
@@ -88,12 +89,8 @@ def _configuration(state: State) -> Path:
     return state.folder("valkey") / "valkey.conf"
 
 
-def _port(state: State) -> int:
-    return int((state.path / "valkey.port").read_text())
-
-
 def _url(state: State) -> str:
-    return f"redis://:{state.secret(PASSWORD_FILE)}@127.0.0.1:{_port(state)}/0"
+    return f"redis://:{state.secret(PASSWORD_FILE)}@127.0.0.1:{state.remembered_port('valkey')}/0"
 
 
 def _serve(state: State, binary: Path, port: int) -> str:
@@ -138,7 +135,7 @@ def _is_ours(state: State, pid: int) -> bool:
 def _ready(state: State) -> bool:
     """Whether it takes our password and answers: it may still be loading its file."""
     with suppress(OSError):
-        address = ("127.0.0.1", _port(state))
+        address = (HOST, state.remembered_port("valkey"))
         with socket.create_connection(address, timeout=1) as stream:
             password = state.secret(PASSWORD_FILE)
             stream.sendall(f"AUTH {password}\r\nPING\r\nQUIT\r\n".encode())
