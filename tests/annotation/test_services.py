@@ -95,6 +95,24 @@ def test_an_upload_puts_its_row_on_the_queue_once_committed(
     assert str(row_of(photo).pk).encode() in message
 
 
+@pytest.mark.django_db(transaction=True)
+def test_an_upload_is_kept_while_the_queue_is_down(
+    broker: Broker,
+    alice: Profile,
+    make_photo: MakePhoto,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise ConnectionError("the queue does not answer")
+
+    monkeypatch.setattr(broker, "enqueue", refuse)
+    photo = make_photo(alice, published=False)
+    assert row_of(photo).status == Annotation.Status.PENDING
+    monkeypatch.undo()
+    assert services.sweep(older_than=dt.timedelta(0), limit=10) == 1
+    assert broker.queues["annotation"].qsize() == 1
+
+
 def test_running_twice_equals_running_once(
     photo: Photo, script: Callable[..., Scripted]
 ) -> None:
