@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -22,14 +21,17 @@ def ask_for_a_reading(*, photo_id: uuid.UUID, **_: Any) -> None:
 
 @receiver(annotation_requested)
 def enqueue(*, annotation_ids: list[int], **_: Any) -> None:
-    size = settings.ANNOTATION_BATCH
-    for start in range(0, len(annotation_ids), size):
-        batch = annotation_ids[start : start + size]
-        transaction.on_commit(partial(tasks.annotate.send, batch), robust=True)
+    def send() -> None:
+        size = settings.ANNOTATION_BATCH
+        for start in range(0, len(annotation_ids), size):
+            tasks.annotate.send(annotation_ids[start : start + size])
+
+    # Without a queue the rows stay pending, and the sweep sends them later.
+    transaction.on_commit(send, robust=True)
 
 
 @receiver(profile_changed)
 def follow_consent(*, profile_id: uuid.UUID, **_: Any) -> None:
     transaction.on_commit(
-        partial(tasks.follow_consent.send, str(profile_id)), robust=True
+        lambda: tasks.follow_consent.send(str(profile_id)), robust=True
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -16,6 +15,4 @@ from profiles.signals import photo_approved, photo_withdrawn, profile_changed
 
 @receiver([photo_annotated, photo_approved, photo_withdrawn, profile_changed])
 def enqueue(*, profile_id: uuid.UUID, **_: Any) -> None:
-    transaction.on_commit(
-        partial(tasks.index_person.send, str(profile_id)), robust=True
-    )
+    transaction.on_commit(lambda: tasks.index_person.send(str(profile_id)), robust=True)

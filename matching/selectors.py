@@ -10,14 +10,35 @@ import numpy as np
 import numpy.typing as npt
 from django.conf import settings
 from django.db import models
-from django.db.models import F, FloatField, Q, Value
-from django.db.models.functions import ASin, Cast, Cos, Least, Power, Radians, Sin, Sqrt
+from django.db.models import (
+    Count,
+    Exists,
+    F,
+    FloatField,
+    OuterRef,
+    Q,
+    Subquery,
+    Value,
+)
+from django.db.models.functions import (
+    ASin,
+    Cast,
+    Coalesce,
+    Cos,
+    Least,
+    Power,
+    Radians,
+    Sin,
+    Sqrt,
+)
 from django.utils import timezone
 from pgvector.django import MaxInnerProduct, VectorField
 
+from annotation.models import Annotation, Correction
+from annotation.services import current_readings
 from matching.features import STORED_WIDTH, WIDTH
 from matching.models import PersonVector, Space
-from profiles.models import ADULT_AGE, OLDEST_AGE, Profile
+from profiles.models import ADULT_AGE, OLDEST_AGE, Photo, Profile
 from twinby.errors import InvalidError
 
 EARTH_RADIUS_KM = 6371.0088  # mean radius, IUGG
@@ -112,6 +133,36 @@ def eligible(
         people = people.filter(smokes=True)
     rows = PersonVector.objects.filter(space=space, profile__in=people)
     return _wished(rows, filters)
+
+
+def out_of_date(space: Space) -> models.QuerySet[Profile]:
+    """People whose vector does not say what is known of them, or ought to be gone."""
+    vectors = PersonVector.objects.filter(space=space, profile=OuterRef("pk"))
+    read = current_readings().filter(
+        photo__in=Photo.objects.published(), photo__owner=OuterRef("pk")
+    )
+    counted = read.values("photo__owner").annotate(count=Count("pk")).values("count")
+    searchable = Profile.objects.searchable()
+    miscounted = searchable.annotate(
+        indexed=Coalesce(Subquery(vectors.values("photos")), 0),
+        known=Coalesce(Subquery(counted), 0),
+    ).exclude(indexed=F("known"))
+    gone = Profile.objects.filter(Exists(vectors)).exclude(pk__in=searchable)
+    ids = [people.values("pk") for people in (miscounted, _overtaken(space), gone)]
+    return Profile.objects.filter(
+        Q(pk__in=ids[0]) | Q(pk__in=ids[1]) | Q(pk__in=ids[2])
+    )
+
+
+def _overtaken(space: Space) -> models.QuerySet[Profile]:
+    """People of whom something was read or corrected after they were indexed."""
+    indexed_at = F("photo__owner__vectors__updated_at")
+    theirs = {"photo__owner": OuterRef("pk"), "photo__owner__vectors__space": space}
+    read = Annotation.objects.filter(**theirs, updated_at__gt=indexed_at)
+    corrected = Correction.objects.filter(
+        Q(created_at__gt=indexed_at) | Q(withdrawn_at__gt=indexed_at), **theirs
+    )
+    return Profile.objects.searchable().filter(Exists(read) | Exists(corrected))
 
 
 def _wished(

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from annotation import services as annotation
+from matching import selectors
 from matching.features import (
     FeatureSpace,
     Sighting,
@@ -61,6 +62,15 @@ def index_person(profile_id: uuid.UUID) -> None:
     active_space()
     live = Space.objects.exclude(status=Space.Status.RETIRED)
     index_people([profile_id], spaces=list(live))
+
+
+def sweep(*, limit: int) -> int:
+    """Index whom a lost message left out of date, `limit` at most; returns how many."""
+    due = selectors.out_of_date(active_space()).order_by("pk")
+    ids = list(due.values_list("pk", flat=True).distinct()[:limit])
+    for profile_id in ids:
+        index_person(profile_id)
+    return len(ids)
 
 
 @transaction.atomic

@@ -5,8 +5,11 @@ from __future__ import annotations
 import uuid
 
 import dramatiq
+from dramatiq_crontab import cron
 
 from matching import services
+
+SWEEP_LIMIT = 5_000
 
 
 @dramatiq.actor(
@@ -15,3 +18,10 @@ from matching import services
 def index_person(profile_id: str) -> None:
     """Bring a person's place in the index up to date; running twice does no harm."""
     services.index_person(uuid.UUID(profile_id))
+
+
+@cron("*/10 * * * *")  # type: ignore[untyped-decorator]
+@dramatiq.actor(queue_name="housekeeping", max_retries=0)
+def sweep_index() -> None:
+    """Every ten minutes: a lost message leaves nobody unfound or findable for long."""
+    services.sweep(limit=SWEEP_LIMIT)

@@ -12,6 +12,7 @@ from annotation.services.reading import MAX_ATTEMPTS, annotate, record, rounded
 from annotation.services.requesting import (
     Requested,
     active_version,
+    current_readings,
     forget,
     request,
     sweep,
@@ -25,6 +26,7 @@ __all__ = [
     "annotate",
     "certain",
     "correct",
+    "current_readings",
     "effective_readings",
     "forget",
     "reading_status",

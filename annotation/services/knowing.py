@@ -13,7 +13,7 @@ import numpy.typing as npt
 from annotation.models import Annotation, Correction
 from annotation.schema import BY_NAME, Attributes, unseen_attributes
 from annotation.services.reading import FEATURES_TYPE
-from annotation.services.requesting import version_fields
+from annotation.services.requesting import current_readings, version_fields
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def effective_readings(
 ) -> dict[uuid.UUID, EffectiveReading]:
     """What is seen in each photo; photos the active model has not read are absent."""
     ids = list(photo_ids)
-    rows = Annotation.objects.done().filter(photo_id__in=ids, **version_fields())
+    rows = current_readings().filter(photo_id__in=ids)
     corrections: dict[uuid.UUID, dict[str, Any]] = {}
     for photo_id, attribute, distribution in (
         Correction.objects.standing()

@@ -13,7 +13,7 @@ from django.utils import timezone
 from annotation import signals
 from annotation.backends import annotator_version
 from annotation.backends.base import AnnotatorVersion
-from annotation.models import Annotation
+from annotation.models import Annotation, AnnotationQuerySet
 from annotation.schema import SCHEMA_VERSION
 from profiles.models import Photo, Profile
 
@@ -41,6 +41,11 @@ def version_fields() -> dict[str, str]:
         "prompt_version": version.prompt,
         "schema_version": SCHEMA_VERSION,
     }
+
+
+def current_readings() -> AnnotationQuerySet:
+    """What the active version has read."""
+    return Annotation.objects.done().filter(**version_fields())
 
 
 @transaction.atomic
@@ -75,7 +80,10 @@ def request(photo_ids: Collection[uuid.UUID]) -> Requested:
 
 
 def sweep(*, older_than: dt.timedelta, limit: int) -> int:
-    """Ask again for what was never read or whose message was lost; returns how many."""
+    """Do what a lost message left undone; returns how many photos are asked for.
+
+    Photos never read or stuck are asked for, readings without consent are forgotten.
+    """
     fields = version_fields()
     horizon = timezone.now() - older_than
     photos = Photo.objects.filter(owner__in=Profile.objects.annotatable())
@@ -86,8 +94,18 @@ def sweep(*, older_than: dt.timedelta, limit: int) -> int:
         )
     )
     due = missing.filter(created_at__lte=horizon) | stuck
+    for profile_id in _unconsented():
+        forget(profile_id)
     ids = list(due.order_by("pk").values_list("pk", flat=True).distinct()[:limit])
     return len(request(ids).queued)
+
+
+def _unconsented() -> list[uuid.UUID]:
+    """People whose readings a lost message left behind when consent was withdrawn."""
+    people = Profile.objects.filter(
+        consented_at__isnull=True, photos__annotations__isnull=False
+    )
+    return list(people.values_list("pk", flat=True).distinct())
 
 
 @transaction.atomic

@@ -109,6 +109,7 @@ def test_an_upload_is_kept_while_the_queue_is_down(
     photo = make_photo(alice, published=False)
     assert row_of(photo).status == Annotation.Status.PENDING
     monkeypatch.undo()
+    broker.flush_all()
     assert services.sweep(older_than=dt.timedelta(0), limit=10) == 1
     assert broker.queues["annotation"].qsize() == 1
 
@@ -349,6 +350,15 @@ def test_the_sweep_finds_what_was_never_asked_for_and_what_got_stuck(
     services.annotate([row_of(done).pk])
     assert services.sweep(older_than=dt.timedelta(0), limit=10) == 2
     assert {row_of(p).status for p in (lost, stuck)} == {Annotation.Status.PENDING}
+
+
+def test_the_sweep_forgets_readings_without_consent(
+    alice: Profile, make_photo: MakePhoto
+) -> None:
+    make_photo(alice)
+    Profile.objects.update(consented_at=None)
+    assert services.sweep(older_than=dt.timedelta(0), limit=10) == 0
+    assert not Annotation.objects.exists()
 
 
 def test_the_sweep_leaves_alone_what_was_just_asked_for(photo: Photo) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from django.contrib.auth.models import User
+from dramatiq import Broker
 
 from annotation import services as annotation
 from annotation.models import Annotation
@@ -126,6 +127,45 @@ def test_features_of_another_model_count_as_unseen(
     reading = annotation.effective_readings([photo.pk])[photo.pk]
     assert spaces.sighting(reading, model="fake-1").embedding is not None
     assert spaces.sighting(reading, model="another").embedding is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda photo: annotation.correct(
+            photo,
+            attribute="hair_color",
+            values=["red"],
+            reason="it is",
+            moderator=None,
+        ),
+        lambda photo: people.update_profile(photo.owner, status="paused"),
+        lambda photo: people.reject(photo.pk, reason="blurred"),
+        lambda photo: PersonVector.objects.all().delete(),
+        lambda photo: people.delete_photo(photo),
+        lambda photo: people.reject(photo.owner.photos.latest("pk").pk, reason="dark"),
+    ],
+)
+def test_the_sweep_does_what_a_lost_message_left_undone(
+    work: Work,
+    broker: Broker,
+    bob: Profile,
+    make_photo: MakePhoto,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Photo], object],
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ConnectionError("the queue does not answer")
+
+    photo = make_photo(bob)
+    make_photo(bob)
+    work()
+    assert services.sweep(limit=10) == 0
+    with monkeypatch.context() as queue_is_down:
+        queue_is_down.setattr(broker, "enqueue", refuse)
+        change(photo)
+    assert services.sweep(limit=10) == 1
+    assert services.sweep(limit=10) == 0
 
 
 def test_a_new_space_is_filled_beside_the_old_one_and_then_takes_over(
