@@ -31,10 +31,10 @@ class Progress:
         self.reach(self.done + count)
 
     def reach(self, done: int) -> None:
-        """So much of it is done by now."""
+        """So much of it is done by now; the whole is left to `finish`."""
         self.done = done
         pause = REDRAW_SECONDS if self._is_terminal else LINE_SECONDS
-        if time.monotonic() - self._drawn >= pause:
+        if done < self.total and time.monotonic() - self._drawn >= pause:
             self._draw()
 
     def finish(self) -> None:

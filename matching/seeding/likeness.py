@@ -2,9 +2,9 @@
 
 Two photos of one person differ. How much is measured in a space without bounds:
 features as they are, visibilities and independent values as log-odds, exclusive values
-as logs. A new reading is a real one, pulled towards the average, plus a Gaussian of the
-covariance with which photos of one person scatter. The pull gives every coordinate the
-variance it has among real people, so that the crowd is as dense as a real one. Pure.
+as logs. A new reading is a real one, pulled towards the average, plus a random mixture
+of such differences: noise of their covariance and with their long tails. The pull gives
+every coordinate the variance it has among real people. Pure.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ FloatArray = npt.NDArray[np.float64]
 # Below this an annotator only says "no": smaller numbers are not told apart.
 FLOOR = 0.001
 DECIMALS = 4
+# Differences in one mixture. More make it Gaussian, and a crowd of CelebA's people less
+# dense than they are; a single one leaves too many who are nearly copies.
+MIXED = 2
 
 IS_MANY = np.repeat([a.kind is Kind.MANY for a in SCHEMA], SIZES)
 
@@ -67,41 +70,43 @@ def readings(attributes: Iterable[Attributes], features: npt.ArrayLike) -> Readi
 class Likeness:
     """How readings vary, in width + 20 + 132 coordinates without bounds.
 
-    `factor` (k, coordinates): factor.T @ factor is the covariance within one person.
+    `scatter` (n, coordinates): the mean of d @ d.T over its rows d is the covariance
+    within one person.
     `pull` (coordinates,) in [0, 1]: what is kept of the distance to the `mean`.
     """
 
     mean: FloatArray
     pull: FloatArray
-    factor: FloatArray
+    scatter: FloatArray
 
 
 def likeness(first: Readings, second: Readings) -> Likeness:
     """Measured on two photos of each of n people.
 
-    The covariance within is E[d @ d.T] / 2 over the differences d of the pairs; a value
-    counts where both photos show its attribute. pull**2 = 1 - within / total.
+    The covariance within is half that of the differences of pairs; a value counts where
+    both photos show its attribute. pull**2 = 1 - within / total.
     """
     both = np.minimum(first.seen, second.seen) >= MIN_VISIBILITY
     one, other = _unbounded(first), _unbounded(second)
-    difference = one - other
-    difference[:, -ATTRIBUTE_WIDTH:] *= np.repeat(both, SIZES, axis=1)
+    scatter = (one - other) / np.sqrt(2)
+    scatter[:, -ATTRIBUTE_WIDTH:] *= np.repeat(both, SIZES, axis=1)
     everything = np.vstack([one, other])
     total = everything.var(axis=0)
-    within = (difference**2).mean(axis=0) / 2
+    within = (scatter**2).mean(axis=0)
     kept = 1 - np.divide(within, total, out=np.zeros_like(total), where=total > 0)
-    factor = np.linalg.qr(difference / np.sqrt(2 * len(first)), mode="r")
     return Likeness(
         mean=everything.mean(axis=0),
         pull=np.sqrt(np.clip(kept, 0, 1)),
-        factor=np.asarray(factor, dtype=np.float64),
+        scatter=scatter,
     )
 
 
 def vary(real: Readings, like: Likeness, rng: np.random.Generator) -> Readings:
     """One new reading around each real one; what is never seen there stays unseen."""
-    noise = rng.standard_normal((len(real), len(like.factor))) @ like.factor
-    moved = like.mean + like.pull * (_unbounded(real) - like.mean) + noise
+    moved = like.mean + like.pull * (_unbounded(real) - like.mean)
+    for _ in range(MIXED):
+        weight = rng.standard_normal((len(real), 1)) / np.sqrt(MIXED)
+        moved += weight * like.scatter[rng.integers(len(like.scatter), size=len(real))]
     width = real.features.shape[1]
     features, visibility, values = np.split(moved, [width, width + len(SCHEMA)], axis=1)
     seen = _sigmoid(visibility) * (real.seen > FLOOR)
