@@ -77,7 +77,9 @@ class ExamplesForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
-        liked, disliked = cleaned.get("liked", ()), cleaned.get("disliked", ())
+        if self.errors:
+            return cleaned
+        liked, disliked = cleaned["liked"], cleaned["disliked"]
         if set(liked) & set(disliked):
             raise forms.ValidationError("A photo can be liked or disliked, not both.")
         self._check_count("like", self.given("liked"), least=1)
@@ -86,7 +88,8 @@ class ExamplesForm(forms.Form):
 
     def given(self, side: str) -> Sequence[Any]:
         """The examples of a side that count towards its limit."""
-        return self.cleaned_data.get(side) or ()
+        examples: Sequence[Any] = self.cleaned_data[side]
+        return examples
 
     @staticmethod
     def _check_count(verb: str, examples: Sequence[Any], *, least: int) -> None:
@@ -130,4 +133,4 @@ class UploadForm(ExamplesForm):
     disliked_files = FilesField(label="Photos that you do not like", required=False)
 
     def given(self, side: str) -> Sequence[Any]:
-        return [*super().given(side), *self.cleaned_data.get(f"{side}_files", ())]
+        return [*super().given(side), *self.cleaned_data[f"{side}_files"]]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import wraps
 from typing import Any
 
 from django.conf import settings
+from django.core.files import File
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
@@ -69,11 +70,9 @@ def demo(request: HttpRequest, visitor: Profile) -> HttpResponse:
 @for_visitors
 def demo_search(request: HttpRequest, visitor: Profile) -> HttpResponse:
     """POST takes uploads in and leads to the answer, which has its own address."""
-    return (
-        _ask(request, visitor)
-        if request.method == "POST"
-        else _answer(request, visitor)
-    )
+    if request.method == "POST":
+        return _ask(request, visitor)
+    return _answer(request, visitor)
 
 
 def _ask(request: HttpRequest, visitor: Profile) -> HttpResponse:
@@ -84,15 +83,16 @@ def _ask(request: HttpRequest, visitor: Profile) -> HttpResponse:
     try:
         for side in SIDES:
             for file in form.cleaned_data[f"{side}_files"]:
-                # One byte more than allowed is read, for the refusal to see it.
-                data = file.read(settings.PHOTO_MAX_BYTES + 1)
-                anchor = add_photo(
-                    owner=visitor, data=data, purpose=Photo.Purpose.ANCHOR
-                )
-                sides[side].append(anchor.pk)
+                # One by one: what was stored before a refusal stays chosen.
+                sides[side].append(_anchor(visitor, file))
     except DomainError as error:
         return _choice(request, visitor, form, errors=[error.message], sides=sides)
     return HttpResponseRedirect(f"{reverse('demo-search')}?{form.query(sides)}")
+
+
+def _anchor(visitor: Profile, file: File[bytes]) -> uuid.UUID:
+    data = file.read(settings.PHOTO_MAX_BYTES + 1)  # one more is refused as too large
+    return add_photo(owner=visitor, data=data, purpose=Photo.Purpose.ANCHOR).pk
 
 
 def _answer(request: HttpRequest, visitor: Profile) -> HttpResponse:
@@ -126,21 +126,22 @@ def _query(form: ExamplesForm) -> Query:
 
 def _asked(visitor: Profile, form: ExamplesForm) -> dict[str, Any]:
     """The examples as they were given, numbered as the sentences number them."""
-    usable = Photo.objects.usable_as_example(visitor).select_related("owner")
-    sides = {
-        side: [
-            tile(photo, visitor, number=number)
-            for number, pk in enumerate(form.cleaned_data[side], start=1)
-            if (photo := found.get(pk))
-        ]
-        for side in SIDES
-        for found in [usable.in_bulk(form.cleaned_data[side])]
-    }
+    sides = {side: _given(visitor, form.cleaned_data[side]) for side in SIDES}
     return {
         **sides,
         "query": form.query(form.cleaned_data),
         "most": settings.SEARCH_MAX_EXAMPLES,
     }
+
+
+def _given(visitor: Profile, photo_ids: Sequence[uuid.UUID]) -> list[Tile]:
+    usable = Photo.objects.usable_as_example(visitor).select_related("owner")
+    found = usable.in_bulk(photo_ids)
+    return [
+        tile(found[pk], visitor, number=number)
+        for number, pk in enumerate(photo_ids, start=1)
+        if pk in found
+    ]
 
 
 def _found(visitor: Profile, form: ExamplesForm, page: Page) -> dict[str, Any]:

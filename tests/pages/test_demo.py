@@ -161,7 +161,8 @@ def test_it_says_what_is_wrong_with_a_choice(web: Web, crowd: list[Profile]) -> 
     for words, choice in wrong.items():
         for answer in (web.post(SEARCH, choice), web.get(SEARCH, choice)):
             assert answer.status_code == 400
-            assert words in answer.content.decode()
+            assert len(answer.context["errors"]) == 1
+            assert words in answer.context["errors"][0]
 
 
 def test_too_many_uploads_are_refused_before_they_are_stored(
