@@ -92,6 +92,8 @@ class SmallAnnotator:
 def _load(threads: int) -> _Network:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    # Waiting threads would spin on cores that photos could be decoded on.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(
         str(weights.NETWORK), options, providers=["CPUExecutionProvider"]
     )

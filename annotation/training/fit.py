@@ -36,7 +36,8 @@ from annotation.training.views import CELEBA, CLOTHING, NEITHER, Views
 class Stage:
     """How one branch is trained, on views of `size` (height, width).
 
-    The first `early_epochs` are on views of `early_size`: less than half the work.
+    One size throughout: small views first cost less than half, and changing the size
+    then cost more epochs than it had saved.
     """
 
     name: str
@@ -48,12 +49,6 @@ class Stage:
     zoom: float
     peak_rate: float = 2e-3
     batch: int = 64  # many small steps: epochs are few
-    early_size: tuple[int, int] = (64, 64)
-    early_epochs: int = 0
-
-    def size_at(self, number: int) -> tuple[int, int]:
-        """The view size of one epoch."""
-        return self.early_size if number < self.early_epochs else self.size
 
 
 def face_stage(epochs: int, examples: int) -> Stage:
@@ -64,7 +59,6 @@ def face_stage(epochs: int, examples: int) -> Stage:
         size=(FACE_SIDE, FACE_SIDE),
         epochs=epochs,
         examples=examples,
-        early_epochs=5,
         share={CELEBA: 0.84, CLOTHING: 0.08, NEITHER: 0.08},
         zoom=0.15,
     )
@@ -120,7 +114,7 @@ def train(
     _train_branch(
         encoder.photo,
         train_photos,
-        photo_stage(epochs, round(1.5 * (train_photos.source == CLOTHING).sum())),
+        photo_stage(2 * epochs, round(1.5 * (train_photos.source == CLOTHING).sum())),
         run,
         seed=seed,
         resume=resume,
@@ -163,7 +157,7 @@ def _train_epoch(
     """Mean loss of one epoch."""
     branch.train()
     losses = []
-    batches = _batches(views, stage, number, rng)
+    batches = _batches(views, stage, rng)
     steps = math.ceil(stage.examples / stage.batch)
     for step, batch in enumerate(batches):
         rate = _rate(stage, number + min(step / steps, 1))
@@ -178,14 +172,12 @@ def _train_epoch(
     return sum(losses) / len(losses)
 
 
-def _batches(
-    views: Views, stage: Stage, number: int, rng: np.random.Generator
-) -> Iterator[Batch]:
+def _batches(views: Views, stage: Stage, rng: np.random.Generator) -> Iterator[Batch]:
     positions = balanced(views, stage.share, stage.examples, rng)
     return epoch(
         views,
         interleaved(views, positions, rng),
-        size=stage.size_at(number),
+        size=stage.size,
         heads=stage.heads,
         zoom=stage.zoom,
         batch=stage.batch,

@@ -136,7 +136,7 @@ def test_threads_may_share_it(portraits: list[bytes]) -> None:
         assert reading.features == pytest.approx(seen[0].features, abs=1e-4)
 
 
-def test_it_knows_a_smiling_person_again_ten_times_better_than_chance(
+def test_two_photos_of_one_person_lie_near_each_other(
     small: SmallAnnotator,
 ) -> None:
     by_folder: dict[str, list[Path]] = {}
