@@ -24,6 +24,9 @@ WEB = [
     # A worker that is told to stop while it starts may never hear of it.
     *("--workers-kill-timeout", "8"),
 ]
+# Processes are our parallelism: OpenBLAS's own threads, in a web server's thread with a
+# stack of 2 MB, once ended a web process with SIGSEGV.
+NUMERICS = {"OPENBLAS_NUM_THREADS": "1", "RUST_MIN_STACK": "16777216"}
 WORKER = ["rundramatiq", "--processes", "1", "--threads", "2"]
 # Dramatiq would wait ten minutes for its jobs; they run again elsewhere.
 WORKER_STOP = ["--worker-shutdown-timeout", "8000"]
@@ -84,7 +87,7 @@ class Site:
 
     def _environment(self) -> dict[str, str]:
         named = {"TWINBY_URL": self.url} if self.port else {}
-        return {**named, **self.services.environment(), **self.extra}
+        return {**NUMERICS, **named, **self.services.environment(), **self.extra}
 
     def _programs(self, worker: Sequence[str]) -> Iterator[Program]:
         python = str(self.services.installation.python)
