@@ -21,6 +21,7 @@ from annotation.schema import (
 # Likelier values are drawn, all others are listed in small print.
 DRAWN = 0.1
 REASON_LENGTH = 500
+NONE_OF_THESE = "none_of_these"
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,8 @@ def _row(
 
 def said(distribution: Distribution) -> str:
     """What a correction says, in words."""
-    sure = [label(v) for v, p in distribution.items() if p and v != NOT_VISIBLE]
-    return ", ".join(sure) or label(NOT_VISIBLE)
+    sure = [label(value) for value, p in distribution.items() if p]
+    return ", ".join(sure) or label(NONE_OF_THESE)
 
 
 class CorrectionForm(forms.Form):
@@ -101,7 +102,12 @@ class CorrectionForm(forms.Form):
         super().__init__(data)
         self.attribute = attribute
         self.current = current
-        choices = [(v, label(v)) for v in (*attribute.values, NOT_VISIBLE)]
+        ends = (
+            [NOT_VISIBLE]
+            if attribute.kind is Kind.ONE
+            else [NONE_OF_THESE, NOT_VISIBLE]
+        )
+        choices = [(v, label(v)) for v in (*attribute.values, *none, NOT_VISIBLE)]
         self.fields["values"] = (
             forms.ChoiceField(choices=choices, widget=forms.RadioSelect)
             if attribute.kind is Kind.ONE
@@ -118,14 +124,12 @@ class CorrectionForm(forms.Form):
         """Each choice, with what is taken to be its probability at present."""
         for option in self["values"].subwidgets:
             value = option.data["value"]
-            yield option, self.current[value] if self.current else None
+            yield option, self.current.get(value) if self.current else None
 
     def clean_values(self) -> list[str]:
-        """The values alone; none of them stands for "not visible"."""
+        """What `services.correct` takes: values, "not_visible", or none at all."""
         given = self.cleaned_data["values"]
         values = [given] if isinstance(given, str) else list(given)
-        if NOT_VISIBLE not in values:
-            return values
-        if len(values) > 1:
-            raise forms.ValidationError("What is not visible has no other value.")
-        return []
+        if len(values) > 1 and {NOT_VISIBLE, NONE_OF_THESE} & set(values):
+            raise forms.ValidationError("That goes with no other value.")
+        return [value for value in values if value != NONE_OF_THESE]

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from annotation.models import Correction
-from annotation.schema import BY_NAME, NOT_VISIBLE, Attribute, Kind
+from annotation.schema import BY_NAME, NOT_VISIBLE, Attribute, Kind, unseen
 from annotation.services.requesting import tell
 from profiles.models import Photo
 from twinby.errors import InvalidError
@@ -24,9 +24,10 @@ def correct(
     reason: str,
     moderator: User | None,
 ) -> Correction:
-    """Say what an attribute of a photo really is; no values means `not_visible`.
+    """Say what an attribute of a photo really is: its values, or ["not_visible"].
 
-    Raises InvalidError for an unknown attribute or value, or without a reason.
+    No value at all means, of an attribute of many, that it is seen and has none of
+    them. Raises InvalidError for what cannot be, or without a reason.
     """
     if attribute not in BY_NAME:
         raise InvalidError(f"There is no attribute {attribute!r}.")
@@ -45,15 +46,14 @@ def correct(
 
 def certain(attribute: Attribute, values: Sequence[str]) -> dict[str, float]:
     """The distribution of somebody who knows; InvalidError if it cannot be."""
-    unknown = set(values) - set(attribute.values)
+    if list(values) == [NOT_VISIBLE]:
+        return unseen(attribute)
+    unknown = sorted(set(values) - set(attribute.values))
     if unknown:
-        raise InvalidError(
-            f"{attribute.name} has no value {', '.join(sorted(unknown))}."
-        )
-    if attribute.kind is Kind.ONE and len(values) > 1:
+        raise InvalidError(f"{attribute.name} has no value {', '.join(unknown)}.")
+    if attribute.kind is Kind.ONE and len(values) != 1:
         raise InvalidError(f"{attribute.name} takes one value.")
-    known = {value: float(value in values) for value in attribute.values}
-    return {NOT_VISIBLE: float(not values)} | known
+    return {NOT_VISIBLE: 0.0} | {v: float(v in values) for v in attribute.values}
 
 
 @transaction.atomic

@@ -317,8 +317,16 @@ def test_a_correction_may_say_that_nothing_can_be_seen(
     photo: Photo, moderator: User, script: Callable[..., Scripted]
 ) -> None:
     read(photo, reading(), script)
-    correct(photo, moderator)
+    correct(photo, moderator, NOT_VISIBLE)
     assert effective(photo).attributes["hair_color"][NOT_VISIBLE] == 1.0
+
+
+def test_a_correction_may_say_that_none_of_many_is_there(
+    photo: Photo, moderator: User, script: Callable[..., Scripted]
+) -> None:
+    read(photo, reading(), script)
+    correct(photo, moderator, attribute="objects")
+    assert set(effective(photo).attributes["objects"].values()) == {0.0}
 
 
 @pytest.mark.parametrize(
@@ -327,6 +335,8 @@ def test_a_correction_may_say_that_nothing_can_be_seen(
         ("beauty", ["high"], "r"),
         ("hair_color", ["purple"], "r"),
         ("hair_color", ["red", "blonde"], "r"),
+        ("hair_color", [], "r"),
+        ("objects", ["dog", NOT_VISIBLE], "r"),
         ("hair_color", ["red"], "  "),
     ],
 )

@@ -197,7 +197,11 @@ def test_what_is_not_seen_adds_nothing(
     photo = make_photo(bob)
     work()
     annotation.correct(
-        photo, attribute="eyewear", values=[], reason="cropped", moderator=None
+        photo,
+        attribute="eyewear",
+        values=[NOT_VISIBLE],
+        reason="cropped",
+        moderator=None,
     )
     work()
     row = vector_of(bob)

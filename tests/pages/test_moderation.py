@@ -190,6 +190,12 @@ def test_what_is_not_visible_can_be_said(desk: Web, photo: Photo) -> None:
     assert seen["tattoos"]["not_visible"] == 1
 
 
+def test_a_moderator_says_that_none_of_many_is_there(desk: Web, photo: Photo) -> None:
+    correct(desk, photo, "accessories", values=["none_of_these"])
+    correction = Correction.objects.get()
+    assert set(correction.distribution.values()) == {0.0}
+
+
 @pytest.mark.parametrize(
     ("attribute", "given"),
     [
@@ -198,6 +204,8 @@ def test_what_is_not_visible_can_be_said(desk: Web, photo: Photo) -> None:
         ("hair_color", {}),
         ("clothing_items", {}),
         ("clothing_items", {"values": ["jeans", "not_visible"]}),
+        ("clothing_items", {"values": ["jeans", "none_of_these"]}),
+        ("hair_color", {"values": "none_of_these"}),
     ],
 )
 def test_it_refuses_a_correction_that_says_nothing_clear(
