@@ -102,11 +102,7 @@ class CorrectionForm(forms.Form):
         super().__init__(data)
         self.attribute = attribute
         self.current = current
-        ends = (
-            [NOT_VISIBLE]
-            if attribute.kind is Kind.ONE
-            else [NONE_OF_THESE, NOT_VISIBLE]
-        )
+        none = [] if attribute.kind is Kind.ONE else [NONE_OF_THESE]
         choices = [(v, label(v)) for v in (*attribute.values, *none, NOT_VISIBLE)]
         self.fields["values"] = (
             forms.ChoiceField(choices=choices, widget=forms.RadioSelect)
