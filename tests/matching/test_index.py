@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from dramatiq import Broker
 
 from annotation import services as annotation
@@ -210,3 +211,12 @@ def test_what_is_not_seen_adds_nothing(
     reading = annotation.effective_readings([photo.pk])[photo.pk]
     assert reading.attributes["eyewear"][NOT_VISIBLE] == 1.0
     assert not unpack(row.vector)[BLOCKS["eyewear"]].any()
+
+
+def test_vectors_are_stored_in_their_rows(db: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT attstorage FROM pg_attribute WHERE attname = 'vector'"
+            " AND attrelid = 'matching_personvector'::regclass"
+        )
+        assert cursor.fetchone() == ("p",)
