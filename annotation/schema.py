@@ -129,10 +129,11 @@ BY_NAME: Mapping[str, Attribute] = {attribute.name: attribute for attribute in S
 # Never an attribute, nor a value of one, whoever asks for it (docs/privacy.md).
 DENY_LIST: frozenset[str] = frozenset(
     "race ethnicity ethnic nationality skin_tone skin complexion religion religious "
-    "hijab turban kippah cross politics political health disability disabled "
-    "pregnancy pregnant sexual_orientation orientation gay lesbian income wealth "
-    "attractiveness attractive beauty beautiful ugly age age_group young old identity "
-    "name gender sex".split()
+    "hijab headscarf veil niqab burqa turban kippah yarmulke cross clerical_collar "
+    "politics political health disability disabled pregnancy pregnant "
+    "sexual_orientation orientation gay lesbian income wealth attractiveness "
+    "attractive beauty beautiful ugly age age_group young old identity name gender "
+    "sex".split()
 )
 
 
