@@ -23,8 +23,6 @@ REASON_LENGTH = 200
 class PhotoError(DomainError):
     """The uploaded file cannot become a photo."""
 
-    kind = "invalid-photo"
-
     def __init__(self, error: IngestError) -> None:
         super().__init__(error.message, kind=error.kind)
         self.status = error.status
