@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from rest_framework.test import APIClient
 
+from annotation.models import Annotation
 from matching.models import PersonVector
 from profiles import services as people
 from profiles.models import Gender, Photo, Profile
@@ -92,20 +95,50 @@ def test_vectors_never_leave(
     assert "features" not in answer
 
 
+def upload_anchor(api: APIClient, alice: Profile, seed: int = 99) -> str:
+    file = SimpleUploadedFile("photo.png", photo_bytes(seed), "image/png")
+    answer = api.post("/v1/anchors", {"file": file, "person_id": str(alice.pk)})
+    assert answer.status_code == 201, answer.json()
+    return str(answer.json()["id"])
+
+
 def test_an_anchor_can_be_searched_by_and_is_not_found(
     api: APIClient, alice: Profile, crowd: list[Profile], work: Callable[[], None]
 ) -> None:
-    upload = api.post("/v1/anchors", {"file": _file(99), "person_id": str(alice.pk)})
-    assert upload.status_code == 201, upload.json()
-    not_ready = ask(api, alice, crowd, positive_photo_ids=[upload.json()["id"]])
-    if not_ready.status_code != 200:  # the worker may be quicker than we are
-        assert not_ready.status_code == 409
-        assert not_ready.json()["photo_ids"] == [upload.json()["id"]]
+    anchor = upload_anchor(api, alice)
     work()
-    answer = ask(api, alice, crowd, positive_photo_ids=[upload.json()["id"]])
+    answer = ask(api, alice, crowd, positive_photo_ids=[anchor])
     assert answer.status_code == 200
     assert str(alice.pk) not in answer.content.decode()
     assert not PersonVector.objects.filter(profile=alice).exists()
+
+
+def search_by(api: APIClient, alice: Profile, *photo_ids: str) -> Any:
+    body = {"person_id": str(alice.pk), "positive_photo_ids": photo_ids}
+    return api.post(URL, body, format="json")
+
+
+def test_a_photo_that_has_not_been_read_yet_is_named(
+    api: APIClient, alice: Profile
+) -> None:
+    anchor = upload_anchor(api, alice)  # and no worker is there
+    answer = search_by(api, alice, anchor)
+    assert answer.status_code == 409
+    assert answer.json()["type"] == "urn:twinby:problem:photos-not-ready"
+    assert answer.json()["photo_ids"] == [anchor]
+
+
+def test_a_photo_that_cannot_be_read_is_named_even_beside_one_still_being_read(
+    api: APIClient, alice: Profile
+) -> None:
+    unread, failed = upload_anchor(api, alice, 1), upload_anchor(api, alice, 2)
+    Annotation.objects.filter(photo_id=failed).update(
+        status=Annotation.Status.FAILED, failure="off-schema"
+    )
+    answer = search_by(api, alice, unread, failed)
+    assert answer.status_code == 409
+    assert answer.json()["type"] == "urn:twinby:problem:photos-unreadable"
+    assert answer.json()["photo_ids"] == [failed]
 
 
 def test_photos_of_people_one_may_not_see_are_not_there(
@@ -174,7 +207,40 @@ def test_whose_search_it_is_must_be_clear(
     assert own_answer.status_code == 200
 
 
-def _file(seed: int) -> Any:
-    from django.core.files.uploadedfile import SimpleUploadedFile
+def test_five_liked_and_five_disliked_photos_are_understood(
+    api: APIClient, alice: Profile, crowd: list[Profile]
+) -> None:
+    photos = [str(person.photos.get().pk) for person in crowd]
+    sides = {"positive_photo_ids": photos[:5], "negative_photo_ids": photos[5:]}
+    answer = ask(api, alice, crowd, **sides)
+    assert answer.status_code == 200
+    understood = answer.json()["query"]
+    assert (understood["positive_photos"], understood["negative_photos"]) == (5, 5)
 
-    return SimpleUploadedFile("photo.png", photo_bytes(seed), "image/png")
+
+SIDES = pytest.mark.parametrize("side", ["positive_photo_ids", "negative_photo_ids"])
+
+
+def ask_by_strangers(api: APIClient, alice: Profile, **many: int) -> Any:
+    """A search by so many photos that are not there, found out after the limits."""
+    counts = {"positive_photo_ids": 1, "negative_photo_ids": 1, **many}
+    photos = {side: [str(uuid.uuid4()) for _ in range(n)] for side, n in counts.items()}
+    return api.post(URL, {"person_id": str(alice.pk), **photos}, format="json")
+
+
+@SIDES
+@pytest.mark.parametrize("most", [5, 50])
+def test_a_side_takes_as_many_photos_as_are_configured_and_no_more(
+    api: APIClient, alice: Profile, settings: Any, *, side: str, most: int
+) -> None:
+    settings.SEARCH_MAX_EXAMPLES = most
+    taken = ask_by_strangers(api, alice, **{side: most})
+    assert taken.status_code == 404
+    assert len(taken.json()["photo_ids"]) == most + 1  # one on the other side
+    refused = ask_by_strangers(api, alice, **{side: most + 1})
+    assert refused.status_code == 400
+    assert {error["field"] for error in refused.json()["errors"]} == {side}
+
+
+def test_a_side_takes_five_photos_unless_configured_otherwise(settings: Any) -> None:
+    assert settings.SEARCH_MAX_EXAMPLES == 5
