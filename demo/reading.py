@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 
 from annotation import services as annotation
 from annotation.models import Annotation
-from annotation.schema import SCHEMA_VERSION
+from annotation.services.requesting import version_fields
 from demo.failure import DemoError
 from matching.management.progress import Progress
 
@@ -64,11 +64,4 @@ def _watch(
 
 
 def _rows(photo_ids: Sequence[uuid.UUID]) -> QuerySet[Annotation]:
-    version = annotation.active_version()
-    return Annotation.objects.filter(
-        photo_id__in=photo_ids,
-        backend=version.backend,
-        model=version.model,
-        prompt_version=version.prompt,
-        schema_version=SCHEMA_VERSION,
-    )
+    return Annotation.objects.filter(photo_id__in=photo_ids, **version_fields())
