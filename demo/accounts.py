@@ -9,12 +9,13 @@ from pathlib import Path
 from django.conf import settings
 from django.contrib.auth.models import User
 
+from demo import CLIENT
 from profiles import services
 from profiles.models import Client
 from twinby.embedded.state import State
 from twinby.env import env_text
 
-CLIENT, MODERATOR = "demo", "admin"
+MODERATOR = "admin"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from annotation.api import PhotoView, ProcessBatchView
-from matching import views
+from demo import views
 from matching.api import VisualSearchView
 from profiles.api.people import PeopleView, PersonView
 from profiles.api.photos import AnchorsView, PhotoImageView, PhotosView

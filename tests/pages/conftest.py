@@ -15,8 +15,8 @@ from pytest_django.live_server_helper import LiveServer
 from annotation import services as annotation
 from annotation.models import Annotation
 from annotation.moderators import NAME as MODERATORS
+from demo import CLIENT
 from matching import services as matching
-from matching.visitors import CLIENT_NAME
 from profiles import services
 from profiles.models import Client, Gender, Profile
 from tests.conftest import MakePerson, MakePhoto
@@ -42,7 +42,7 @@ def _demo_page(settings: Any) -> None:
 @pytest.fixture
 def demo_client(db: None) -> Client:
     """The client that owns the people of the demo page."""
-    return services.create_client(CLIENT_NAME)[0]
+    return services.create_client(CLIENT)[0]
 
 
 MakeCrowd = Callable[[int], list[Profile]]

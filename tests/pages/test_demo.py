@@ -11,7 +11,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client as Web
 
-from matching.visitors import SESSION_KEY
+from demo.visitors import SESSION_KEY
 from profiles.models import Gender, Photo, Profile
 from tests.conftest import photo_bytes
 from tests.pages.conftest import read_and_index

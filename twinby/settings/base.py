@@ -45,6 +45,7 @@ INSTALLED_APPS = [
     "profiles",
     "annotation",
     "matching",
+    "demo",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

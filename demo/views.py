@@ -14,12 +14,12 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
-from matching.cards import Tile, cards, tile, wish_bars
-from matching.forms import SIDES, ExamplesForm, UploadForm
+from demo.cards import Tile, cards, tile, wish_bars
+from demo.forms import SIDES, ExamplesForm, UploadForm
+from demo.visitors import visitor_of
 from matching.phrases import understood
 from matching.search import Page, Query, search
 from matching.selectors import Filters
-from matching.visitors import visitor_of
 from profiles.models import Photo, Profile
 from profiles.services import add_photo
 from twinby.errors import DomainError, NotFoundError
@@ -51,7 +51,7 @@ def for_visitors(view: View) -> Door:
             visitor = visitor_of(request.session)
         except NotFoundError as error:
             context = {"message": error.message}
-            return render(request, "matching/nobody.html", context, status=404)
+            return render(request, "demo/nobody.html", context, status=404)
         return view(request, visitor)
 
     return door
@@ -105,11 +105,11 @@ def _answer(request: HttpRequest, visitor: Profile) -> HttpResponse:
     except DomainError as error:
         if error.problem_kind == BEING_READ:
             context["refresh_seconds"] = REFRESH_SECONDS
-            return render(request, "matching/waiting.html", context)
+            return render(request, "demo/waiting.html", context)
         words = [SAID.get(error.problem_kind, error.message)]
         return _choice(request, visitor, form, errors=words, status=error.status)
     context |= _found(visitor, form, page)
-    return render(request, "matching/answer.html", context)
+    return render(request, "demo/answer.html", context)
 
 
 def _query(form: ExamplesForm) -> Query:
@@ -174,9 +174,7 @@ def _choice(
         "tiles": _tiles(visitor, liked | disliked),
         "most": settings.SEARCH_MAX_EXAMPLES,
     }
-    return render(
-        request, "matching/demo.html", context, status=status if errors else 200
-    )
+    return render(request, "demo/demo.html", context, status=status if errors else 200)
 
 
 def _tiles(visitor: Profile, chosen: Collection[uuid.UUID]) -> list[Tile]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from django.contrib.sessions.backends.base import SessionBase
 from django.utils import timezone
 
+from demo import CLIENT
 from profiles.models import ADULT_AGE, OLDEST_AGE, Client, Gender, Profile, years_before
 from profiles.services import create_profile
 from twinby.errors import NotFoundError
 
-CLIENT_NAME = "demo"
 SESSION_KEY = "demo-visitor"
 VISITOR_AGE = 30
 
@@ -27,13 +27,13 @@ def visitor_of(session: SessionBase) -> Profile:
 
 
 def _still_there(profile_id: str) -> Profile | None:
-    visitors = Profile.objects.filter(client__name=CLIENT_NAME, synthetic=True)
+    visitors = Profile.objects.filter(client__name=CLIENT, synthetic=True)
     return visitors.filter(pk=profile_id).first()
 
 
 def _newcomer() -> Profile:
     """Open to everybody and without a photo: may find all, is found by nobody."""
-    client = Client.objects.filter(name=CLIENT_NAME).first()
+    client = Client.objects.filter(name=CLIENT).first()
     if client is None:
         raise NotFoundError("The people of the demo are not here: try ./run demo.")
     return create_profile(
