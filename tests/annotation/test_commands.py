@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 
+from annotation.backends.base import AnnotationError, Reading, TransientError
+from annotation.backends.fake import FakeAnnotator
 from annotation.models import Annotation
 from annotation.schema import SCHEMA, problems
 from profiles.models import Profile
@@ -55,7 +58,11 @@ def test_a_single_file_goes_to_stdout(
 
 @pytest.mark.parametrize(
     ("paths", "backend", "says"),
-    [(["/nowhere"], None, "no /nowhere"), (["."], "oracle", "there are fake, small")],
+    [
+        (["/nowhere"], None, "no /nowhere"),
+        (["x" * 300], None, "xxx: File name too long"),
+        (["."], "oracle", "there are fake, small"),
+    ],
 )
 def test_it_says_what_is_wrong(
     folder: Path,
@@ -67,6 +74,41 @@ def test_it_says_what_is_wrong(
     monkeypatch.chdir(folder)
     with pytest.raises(CommandError, match=says):
         call_command("annotatephotos", *paths, backend=backend)
+
+
+def test_what_cannot_be_read_loses_nothing_else(folder: Path, tmp_path: Path) -> None:
+    (folder / "album.jpg").mkdir()
+    (folder / "gone.jpg").symlink_to("nowhere")
+    out = tmp_path / "out.jsonl"
+    call_command("annotatephotos", str(folder), jsonl=str(out), stderr=io.StringIO())
+    errors = {Path(line["file"]).name: line.get("error") for line in lines(out)}
+    assert errors == {
+        "a.png": None,
+        "album.jpg": "unreadable-file",
+        "b.png": None,
+        "broken.jpg": "not-an-image",
+        "c.png": None,
+        "gone.jpg": "unreadable-file",
+    }
+
+
+def test_a_batch_that_fails_loses_no_other_batch(
+    folder: Path, tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = FakeAnnotator.read
+
+    def busy_at_first(
+        annotator: FakeAnnotator, photos: Sequence[bytes]
+    ) -> list[Reading | AnnotationError]:
+        monkeypatch.setattr(FakeAnnotator, "read", read)
+        raise TransientError("out-of-memory")
+
+    monkeypatch.setattr(FakeAnnotator, "read", busy_at_first)
+    settings.ANNOTATION_BATCH = 1
+    out = tmp_path / "out.jsonl"
+    files = [str(folder / name) for name in ("a.png", "b.png")]
+    call_command("annotatephotos", *files, jsonl=str(out), stderr=io.StringIO())
+    assert [line.get("error") for line in lines(out)] == ["out-of-memory", None]
 
 
 def test_the_sweep_asks_for_what_was_never_read(

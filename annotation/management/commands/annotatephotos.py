@@ -13,7 +13,12 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotation.backends import UnknownBackendError, get_annotator
-from annotation.backends.base import AnnotationError, Annotator, Reading
+from annotation.backends.base import (
+    AnnotationError,
+    Annotator,
+    Reading,
+    TransientError,
+)
 from annotation.services import rounded
 from profiles.ingest import IngestError, ingest
 
@@ -33,7 +38,10 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        files = list(photo_files(options["paths"]))
+        try:
+            files = list(photo_files(options["paths"]))
+        except OSError as error:
+            raise CommandError(f"{error.filename}: {error.strerror}.") from None
         if not files:
             raise CommandError("No photos there; expected files or folders of them.")
         try:
@@ -85,10 +93,22 @@ def read_batch(annotator: Annotator, files: list[Path]) -> list[dict[str, Any]]:
             images[file] = ingest(file.read_bytes()).annotation
         except IngestError as error:
             lines[file] = {"file": str(file), "error": error.kind}
-    outcomes = annotator.read(list(images.values())) if images else []
+        except OSError:
+            lines[file] = {"file": str(file), "error": "unreadable-file"}
+    outcomes = outcomes_of(annotator, list(images.values())) if images else []
     for file, outcome in zip(images, outcomes, strict=True):
         lines[file] = described(file, outcome)
     return [lines[file] for file in files]
+
+
+def outcomes_of(
+    annotator: Annotator, images: list[bytes]
+) -> list[Reading | AnnotationError]:
+    """One outcome per image; what fails a whole batch is the outcome of each in it."""
+    try:
+        return annotator.read(images)
+    except TransientError as error:
+        return [error] * len(images)
 
 
 def described(file: Path, outcome: Reading | AnnotationError) -> dict[str, Any]:
