@@ -25,6 +25,7 @@ LEAST_FREE_BYTES = 1024 * 1024
 PIP = ["-m", "pip", "install", "--no-input", "--progress-bar", "off"]
 QUIET = ["--disable-pip-version-check", "--root-user-action", "ignore"]
 LOCKED = ["--require-hashes", "--no-deps"]  # the locks name every dependency
+PINNED = re.compile(r"^([\w.-]+)(?:\[[^\]]*\])?(==[^\s;]+)", re.MULTILINE)
 OFFLINE = re.compile(
     r"NewConnectionError|ConnectionError|Max retries|Connection refused"
     r"|ConnectTimeout|name resolution|Could not find a version"
@@ -39,11 +40,12 @@ class Step:
     file: str
     arguments: tuple[str, ...]
     covers: tuple[str, ...] = ()
+    keeps: str = ""  # a lock whose versions this step must not move
 
 
 BASE = Step("base", "base.txt", (*LOCKED, "-r", "base.txt"))
 DEVELOPMENT = Step("dev", "dev.txt", (*LOCKED, "-r", "dev.txt"), covers=("base",))
-MODELS = Step("vlm", "vlm.txt", ("-r", "vlm.txt"))
+MODELS = Step("vlm", "vlm.txt", ("-r", "vlm.txt"), keeps="dev.txt")
 
 
 @dataclass(frozen=True)
@@ -141,14 +143,27 @@ class Installation:
         self._unfinished.touch()
         # Another package that wants torch would bring its newest, with CUDA.
         first = re.findall(r"^torch==\S+", file.read_text(), re.MULTILINE)
+        limits = self._limits(step)
         for arguments in ([first] if first else []) + [list(step.arguments)]:
-            command = [str(self.python), *PIP, *QUIET, *arguments]
+            command = [str(self.python), *PIP, *QUIET, *limits, *arguments]
             self._call(command, held, packages=len(names))
         digest = self._digest(step)
         covered = {name: self._cover(name) for name in step.covers}
         self._write_stamp(**{step.name: digest}, **covered)
         self._unfinished.unlink()
         say(f"Installed in {time.monotonic() - started:.0f} s")
+
+    def _limits(self, step: Step) -> list[str]:
+        """Makes pip keep the versions of a lock that is installed already.
+
+        Without the lock's hashes: with one of them, pip asks one of every package.
+        """
+        if not step.keeps:
+            return []
+        lock = (self.root / "requirements" / step.keeps).read_text()
+        file = self.state.path / "versions.txt"
+        file.write_text("\n".join("".join(pin) for pin in PINNED.findall(lock)))
+        return ["-c", str(file)]
 
     def _cover(self, name: str) -> str:
         return self._digest(Step(name, f"{name}.txt", ()))
@@ -187,7 +202,7 @@ class Installation:
         # On a full disk there may be no room to say so.
         free = shutil.disk_usage(self.root).free
         if "No space left on device" in said or free < LEAST_FREE_BYTES:
-            return Problem(f"The disk is full: {self.venv} needs about 1 GB.")
+            return Problem(f"The disk is full: {self.venv} needs about 2 GB.")
         self._unfinished.unlink()  # it failed by itself, before it changed anything
         if "DO NOT MATCH THE HASHES" in said:
             return Problem(f"A package is not the one that was locked: see {log}.")
