@@ -6,10 +6,15 @@ from __future__ import annotations
 import os
 import sys
 
+from twinby.embedded.services import given
+from twinby.embedded.standalone import is_standalone, stand_ins
+
 
 def main() -> None:
     """Runs one of Django's commands."""
-    if not (os.environ.get("DATABASE_URL") or os.environ.get("DATABASE_URL_FILE")):
+    if is_standalone(sys.argv[1:]):
+        os.environ.update(stand_ins())
+    elif not given("DATABASE_URL"):
         sys.exit("Use ./run manage, which starts a database; or set DATABASE_URL.")
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "twinby.settings.base")
     from django.core.management import execute_from_command_line

@@ -33,7 +33,7 @@ NO_SERVICES = {
 MANAGE = """\
 import json, os, sys, time
 command, *rest = sys.argv[1:]
-if command == "environment":
+if command in ("environment", "exportopenapi"):
     print(json.dumps(dict(os.environ)))
 elif command == "exit":
     sys.exit(int(rest[0]))
@@ -147,7 +147,7 @@ def share_packages(clone: Clone) -> None:
 
 @dataclass(frozen=True)
 class Toy:
-    """A package with nothing in it, the only one that pip can find."""
+    """A package with nothing in it, the only one that pip can find, in two versions."""
 
     wheel: Path
 
@@ -167,17 +167,22 @@ class Toy:
 
 @pytest.fixture
 def toy(tmp_path: Path) -> Toy:
-    name = "twinbytoy-1.0"
-    wheel = tmp_path / "wheels" / f"{name}-py3-none-any.whl"
-    wheel.parent.mkdir()
+    make_wheel(tmp_path / "wheels", "2.0")
+    return Toy(make_wheel(tmp_path / "wheels", "1.0"))
+
+
+def make_wheel(folder: Path, version: str) -> Path:
+    name = f"twinbytoy-{version}"
+    wheel = folder / f"{name}-py3-none-any.whl"
+    folder.mkdir(exist_ok=True)
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("twinbytoy.py", "")
-        about = "Metadata-Version: 2.1\nName: twinbytoy\nVersion: 1.0\n"
+        about = f"Metadata-Version: 2.1\nName: twinbytoy\nVersion: {version}\n"
         archive.writestr(f"{name}.dist-info/METADATA", about)
         tags = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
         archive.writestr(f"{name}.dist-info/WHEEL", tags)
         archive.writestr(f"{name}.dist-info/RECORD", "")
-    return Toy(wheel)
+    return wheel
 
 
 def forget(clone: Clone) -> None:
@@ -301,6 +306,14 @@ def test_a_package_that_was_not_locked_is_refused(bare_clone: Clone, toy: Toy) -
     assert "A package is not the one that was locked" in one_sentence(answer)
 
 
+def test_the_models_never_move_what_was_locked(bare_clone: Clone, toy: Toy) -> None:
+    toy.require(bare_clone, "dev")
+    (bare_clone.root / "requirements/vlm.txt").write_text("twinbytoy>=1.1\n")
+    answer = bare_clone.run("test", **toy.index)
+    assert "The packages cannot be installed" in one_sentence(answer)
+    assert list(bare_clone.root.glob(".venv/lib/*/site-packages/twinbytoy-1.0*"))
+
+
 def test_an_interrupted_installation_is_done_again(bare_clone: Clone, toy: Toy) -> None:
     toy.require(bare_clone)
     with socket.socket() as silent:  # an index that never answers
@@ -357,8 +370,10 @@ def test_two_commands_at_once_install_one_after_the_other(
 # Commands ---------------------------------------------------------------------------
 
 
-def environment_of(clone: Clone, **given: str) -> dict[str, str]:
-    answer = clone.run("manage", "environment", **given)
+def environment_of(
+    clone: Clone, command: str = "environment", **given: str
+) -> dict[str, str]:
+    answer = clone.run("manage", command, **given)
     assert answer.returncode == 0, answer.stderr
     return dict(json.loads(answer.stdout))
 
@@ -379,6 +394,24 @@ def test_a_database_of_ones_own_is_enough_for_manage(clone: Clone) -> None:
     environment = environment_of(clone, DATABASE_URL=own)
     assert environment["DATABASE_URL"] == own
     assert "REDIS_URL" not in environment
+    assert not (clone.root / ".twinby/postgres.port").exists()
+    assert not (clone.root / ".twinby/valkey.port").exists()
+
+
+def test_a_database_whose_address_lies_in_a_file_is_enough_as_well(
+    clone: Clone, tmp_path: Path
+) -> None:
+    secret = tmp_path / "database_url"
+    secret.write_text(NO_SERVICES["DATABASE_URL"])
+    environment = environment_of(clone, DATABASE_URL_FILE=str(secret))
+    assert "DATABASE_URL" not in environment
+    assert not (clone.root / ".twinby/valkey.port").exists()
+
+
+def test_a_command_that_needs_no_service_starts_none(clone: Clone) -> None:
+    environment = environment_of(clone, "exportopenapi")
+    assert environment["TWINBY_MEDIA"] == str(clone.root / ".twinby/media")
+    assert not {"DATABASE_URL", "REDIS_URL"} & set(environment)
     assert not (clone.root / ".twinby/postgres.port").exists()
     assert not (clone.root / ".twinby/valkey.port").exists()
 

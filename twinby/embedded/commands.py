@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,8 +12,9 @@ from twinby.embedded.checks import run_checks
 from twinby.embedded.installation import BASE, DEVELOPMENT, MODELS, Installation, Step
 from twinby.embedded.narration import Problem, say
 from twinby.embedded.ports import HOST
-from twinby.embedded.services import Services, stop
+from twinby.embedded.services import Services, given, stop
 from twinby.embedded.serving import Site, foreground, migrate, wait_for_answer
+from twinby.embedded.standalone import is_standalone
 from twinby.embedded.state import State
 from twinby.embedded.web_port import claimed_port
 
@@ -64,8 +64,10 @@ def worker(arguments: Sequence[str]) -> int:
 
 
 def manage(arguments: Sequence[str]) -> int:
-    """One of Django's commands. With DATABASE_URL it starts nothing."""
-    services = _services(BASE, queue=not os.environ.get("DATABASE_URL"))
+    """One of Django's commands. Where it needs no service, it starts none."""
+    services = _services(BASE, queue=not given("DATABASE_URL"))
+    if is_standalone(arguments):
+        return foreground(_manage(services, *arguments), services.surroundings())
     with services.used(command="manage"):
         return foreground(_manage(services, *arguments), services.environment())
 

