@@ -24,7 +24,7 @@ def annotator_is_known(**_: Any) -> list[CheckMessage]:
     ]
 
 
-@register(Tags.security, deploy=True)
+@register(Tags.security)
 def fake_annotator_stays_in_tests(**_: Any) -> list[CheckMessage]:
     if not settings.PRODUCTION or settings.ANNOTATOR != "fake":
         return []
@@ -37,7 +37,7 @@ def fake_annotator_stays_in_tests(**_: Any) -> list[CheckMessage]:
     ]
 
 
-@register(Tags.security, deploy=True)
+@register(Tags.security)
 def research_weights_are_a_choice(**_: Any) -> list[CheckMessage]:
     active = settings.PRODUCTION and settings.ANNOTATOR == "small"
     if not active or settings.ACCEPT_RESEARCH_WEIGHTS:

@@ -36,6 +36,10 @@ class Annotation(models.Model):
     status = models.CharField(
         max_length=8, choices=Status, default=Status.PENDING, db_default="pending"
     )
+    # Where the numbers come from: annotation.backends.base.Source.
+    source = models.CharField(
+        max_length=16, default="probabilities", db_default="probabilities"
+    )
     # {attribute: {value: probability}}, valid by annotation.schema, or {} until done.
     attributes = models.JSONField(default=dict)
     gates = models.JSONField(default=dict)

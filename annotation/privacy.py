@@ -15,10 +15,27 @@ def export_annotations(profile_id: uuid.UUID) -> dict[str, Any]:
     return {
         "readings": list(
             readings.values(
-                "photo_id", "model", "status", "attributes", "gates", "created_at"
+                "photo_id",
+                "backend",
+                "model",
+                "prompt_version",
+                "schema_version",
+                "source",
+                "status",
+                "failure",
+                "attributes",
+                "gates",
+                "created_at",
             )
         ),
         "corrections": list(
-            corrections.values("photo_id", "attribute", "distribution", "created_at")
+            corrections.values(
+                "photo_id",
+                "attribute",
+                "distribution",
+                "reason",
+                "created_at",
+                "withdrawn_at",
+            )
         ),
     }

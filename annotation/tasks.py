@@ -9,9 +9,8 @@ import dramatiq
 from dramatiq_crontab import cron
 
 from annotation import services
-from profiles.models import Profile
 
-SWEEP_AFTER = dt.timedelta(minutes=3)
+SWEEP_AFTER = dt.timedelta(minutes=10)
 SWEEP_LIMIT = 5_000
 
 
@@ -27,20 +26,15 @@ def annotate(annotation_ids: list[int]) -> None:
     services.annotate(annotation_ids)
 
 
-@dramatiq.actor(queue_name="annotation", max_retries=5)
+# On a queue of its own: a no to being read does not wait behind the reading.
+@dramatiq.actor(queue_name="consent", max_retries=10, min_backoff=500)
 def follow_consent(profile_id: str) -> None:
-    """Read the photos of whoever consents; forget those of whoever no longer does."""
-    profile = Profile.objects.filter(pk=uuid.UUID(profile_id)).first()
-    if profile is None:
-        return
-    if profile.consents:
-        services.request(list(profile.photos.values_list("pk", flat=True)))
-    else:
-        services.forget(profile.pk)
+    """Act on a given or withdrawn consent; running twice does no harm."""
+    services.follow_consent(uuid.UUID(profile_id))
 
 
 @cron("*/5 * * * *")  # type: ignore[untyped-decorator]
 @dramatiq.actor(queue_name="housekeeping", max_retries=0)
 def sweep() -> None:
-    """Every five minutes: a lost message costs minutes, never a photo."""
+    """Every five minutes: a lost message costs a quarter of an hour, never a photo."""
     services.sweep(older_than=SWEEP_AFTER, limit=SWEEP_LIMIT)

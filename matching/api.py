@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotation.schema import value_names
-from matching.explain import Addend
+from matching.explain import Addend, Explanation
 from matching.phrases import sentence, understood
 from matching.preference import importance
 from matching.search import Match, Page, Query, search
@@ -29,8 +29,9 @@ MAX_EXCLUDED = 10_000
 MAX_RADIUS_KM = 20_100  # half way around the Earth
 MAX_IMPORTANCE = 10.0
 WISHES_SHOWN = 10
-# Smaller addends change nothing that can be seen, and the sum by less than 1e-6.
-SMALLEST_ADDEND = 1e-9
+# What adds less than this changes no probability that anybody sees; together the
+# small addends are one, so that the sum stays whole.
+SMALLEST_ADDEND = 1e-3
 WISHES = [f"{attribute.name}.{value}" for attribute, value in value_names()]
 
 
@@ -44,7 +45,9 @@ class FiltersInput(StrictSerializer):
     """Hard wishes: nobody who fails one is in the answer."""
 
     genders = serializers.ListField(
-        child=serializers.ChoiceField(choices=Gender.choices), required=False
+        child=serializers.ChoiceField(choices=Gender.choices),
+        required=False,
+        max_length=len(Gender),
     )
     age_min = serializers.IntegerField(
         min_value=ADULT_AGE, max_value=OLDEST_AGE, required=False
@@ -59,6 +62,11 @@ class FiltersInput(StrictSerializer):
     exclude_user_ids = serializers.ListField(
         child=serializers.UUIDField(), required=False, max_length=MAX_EXCLUDED
     )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs.get("age_min", ADULT_AGE) > attrs.get("age_max", OLDEST_AGE):
+            raise serializers.ValidationError({"age_min": "Must not exceed age_max."})
+        return attrs
 
 
 class SearchInput(StrictSerializer):
@@ -112,7 +120,7 @@ class SearchInput(StrictSerializer):
 
 class ContributionOutput(serializers.Serializer[Addend]):
     source = serializers.CharField(  # type: ignore[assignment]
-        help_text="prior, attribute, visual or stage"
+        help_text="prior, attribute, visual, stage, or rest: all that is very small"
     )
     name = serializers.CharField()
     value = serializers.CharField(allow_null=True)
@@ -171,7 +179,7 @@ class VisualSearchView(APIView):
         viewer = acting_person(caller(request), given.get("person_id"))
         query = understand(given)
         page = search(viewer, query)
-        return Response(SearchOutput(described(page, query, viewer)).data)
+        return Response(described(page, query, viewer))
 
 
 def understand(given: dict[str, Any]) -> Query:
@@ -190,7 +198,10 @@ def understand(given: dict[str, Any]) -> Query:
 
 
 def described(page: Page, query: Query, viewer: Profile) -> dict[str, Any]:
-    """The answer in the API's words; no vector is among them."""
+    """The answer as `SearchOutput` documents it; no vector is in it.
+
+    Plain data: a serializer would copy thousands of addends to no end.
+    """
     photos = published_photos([match.profile_id for match in page.matches], viewer)
     return {
         "matched_users": [_match(match, photos) for match in page.matches],
@@ -200,16 +211,27 @@ def described(page: Page, query: Query, viewer: Profile) -> dict[str, Any]:
 
 
 def _match(match: Match, photos: dict[uuid.UUID, list[Any]]) -> dict[str, Any]:
-    addends = [a for a in match.explanation.addends if abs(a.amount) > SMALLEST_ADDEND]
     return {
         "user_id": match.profile_id,
         "match_score": match.ranked.match_score,
         "calibrated": False,  # until a calibrator has been fitted on feedback
         "score": match.ranked.score,
         "explanation": sentence(match.explanation),
-        "contributions": sorted(addends, key=lambda a: -abs(a.amount)),
+        "contributions": _contributions(match.explanation),
         "photos": photos.get(match.profile_id, []),
     }
+
+
+def _contributions(explanation: Explanation) -> list[dict[str, Any]]:
+    """The addends, strongest first; they sum to the score."""
+    ordered = sorted(explanation.addends, key=lambda addend: -abs(addend.amount))
+    told = [
+        {"source": a.source, "name": a.name, "value": a.value, "amount": a.amount}
+        for a in ordered
+        if abs(a.amount) >= SMALLEST_ADDEND
+    ]
+    small = sum(a.amount for a in ordered[len(told) :])
+    return [*told, {"source": "rest", "name": "rest", "value": None, "amount": small}]
 
 
 def _understood(page: Page, query: Query) -> dict[str, Any]:

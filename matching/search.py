@@ -20,7 +20,7 @@ from matching.preference import BayesianPreference, LinearPreference
 from matching.ranking import Candidate, Ranked, rank
 from matching.selectors import Filters, Found, Position
 from profiles.models import Photo, Profile
-from twinby.errors import ConflictError, InvalidError, NotFoundError
+from twinby.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 
 CURSOR_SALT = "matching.search"
 
@@ -84,8 +84,8 @@ def search(viewer: Profile, query: Query) -> Page:
 def learn(viewer: Profile, query: Query, space: FeatureSpace) -> LinearPreference:
     """The taste that the example photos show."""
     _check_usable(viewer, query.examples)
-    seen = spaces.sightings(query.examples, model=space.model)
-    _check_read(query.examples, known=seen.keys())
+    seen = spaces.sightings_in(space, query.examples)
+    _check_read(viewer, query.examples, known=seen.keys())
     examples = photo_matrix(space, [seen[pk] for pk in query.examples])
     liked = np.arange(len(query.examples)) < len(query.liked)
     fitted = BayesianPreference.fit(examples, liked=liked)
@@ -96,11 +96,12 @@ def look_up(
     viewer: Profile, query: Query, space: Space, preference: LinearPreference
 ) -> tuple[list[Candidate], str | None]:
     """One page of candidates, and the cursor of the next page if there is one."""
-    digest = _digest(viewer, query, space)
+    taste = preference.probes()[0]
+    digest = _digest(viewer, query, space, taste)
     found = selectors.candidates(
         viewer,
         space=space,
-        query=preference.probes()[0],
+        query=taste,
         filters=_with_exclusions(query),
         limit=query.limit + 1,
         after=_position(query.cursor, digest),
@@ -141,7 +142,9 @@ def _check_usable(viewer: Profile, photo_ids: Sequence[uuid.UUID]) -> None:
         )
 
 
-def _check_read(photo_ids: Sequence[uuid.UUID], *, known: Container[uuid.UUID]) -> None:
+def _check_read(
+    viewer: Profile, photo_ids: Sequence[uuid.UUID], *, known: Container[uuid.UUID]
+) -> None:
     missing = [pk for pk in photo_ids if pk not in known]
     if not missing:
         return
@@ -151,6 +154,11 @@ def _check_read(photo_ids: Sequence[uuid.UUID], *, known: Container[uuid.UUID]) 
             "Some photos cannot be read; leave them out.",
             kind="photos-unreadable",
             photo_ids=[str(pk) for pk in failed],
+        )
+    if not Profile.objects.annotatable().filter(pk=viewer.pk).exists():
+        raise ForbiddenError(
+            "Without this person's consent their photos are not read.",
+            kind="consent-required",
         )
     raise ConflictError(
         "Some photos are still being read; try again in a moment.",
@@ -169,8 +177,12 @@ def _with_exclusions(query: Query) -> Filters:
 # Cursors: signed, and good for the same search only -----------------------------------
 
 
-def _digest(viewer: Profile, query: Query, space: Space) -> str:
+def _digest(
+    viewer: Profile, query: Query, space: Space, taste: npt.NDArray[np.float64]
+) -> str:
+    """What must be the same for one page to follow another; a correction may end it."""
     asked = (
+        hashlib.sha256(taste.tobytes()).hexdigest(),
         str(viewer.pk),
         [str(pk) for pk in query.examples],
         len(query.liked),

@@ -135,13 +135,17 @@ def eligible(
     return _wished(rows, filters)
 
 
-def out_of_date(space: Space) -> models.QuerySet[Profile]:
-    """People whose vector does not say what is known of them, or ought to be gone."""
+def out_of_date(space: Space, *, annotator: str) -> models.QuerySet[Profile]:
+    """People whose vector does not say what is known of them, or ought to be gone.
+
+    What is known is what `annotator`, the space's, or the active version has read.
+    """
     vectors = PersonVector.objects.filter(space=space, profile=OuterRef("pk"))
-    read = current_readings().filter(
+    read = current_readings(annotator).filter(
         photo__in=Photo.objects.published(), photo__owner=OuterRef("pk")
     )
-    counted = read.values("photo__owner").annotate(count=Count("pk")).values("count")
+    photos = Count("photo", distinct=True)
+    counted = read.values("photo__owner").annotate(count=photos).values("count")
     searchable = Profile.objects.searchable()
     miscounted = searchable.annotate(
         indexed=Coalesce(Subquery(vectors.values("photos")), 0),

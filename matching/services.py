@@ -19,7 +19,15 @@ from matching.features import (
 )
 from matching.models import PersonVector, Space
 from matching.population import fit_space
-from matching.spaces import activate, active_space, feature_space, sightings
+from matching.spaces import (
+    activate,
+    active_space,
+    current_projection,
+    feature_space,
+    live_spaces,
+    sightings,
+    sightings_in,
+)
 from profiles.models import Photo, Profile
 
 PRESENCE_DECIMALS = 4
@@ -31,23 +39,39 @@ SAMPLE_PHOTOS = 10_000
 def fit_feature_space() -> Space:
     """Measure the population anew, index everybody beside the old space, take over.
 
-    Searches go on in the old space until the new one is complete; whoever changes in
-    between is indexed in both.
+    Searches go on in the old space, by the readings of its annotator, until the new
+    one is complete; whoever changes in between is indexed in both.
     """
-    model = annotation.active_version().model
-    published = Photo.objects.published().order_by("sha256")  # as good as at random
-    sample = published.values_list("pk", flat=True)[:SAMPLE_PHOTOS]
-    seen = sightings(sample, model=model)
-    fitted = fit_space(list(seen.values()), model=model)
-    space, _ = Space.objects.get_or_create(
-        version=fitted.version,
-        defaults={"content": fitted.to_dict(), "photos": len(seen)},
-    )
+    space = _building(_fitted())
     everybody = Profile.objects.searchable().values_list("pk", flat=True)
     for batch in _batches(everybody):
         index_people(batch, spaces=[space])
     with transaction.atomic():
         activate(space)
+    return space
+
+
+def _fitted() -> tuple[FeatureSpace, int]:
+    """A space fitted to a sample of the published photos, and how many these were."""
+    frame = {
+        "model": annotation.active_version().name,
+        "projection": current_projection(),
+    }
+    published = Photo.objects.published().order_by("sha256")  # as good as at random
+    sample = published.values_list("pk", flat=True)[:SAMPLE_PHOTOS]
+    seen = list(sightings(sample, **frame).values())
+    return fit_space(seen, **frame), len(seen)
+
+
+def _building(fitted: tuple[FeatureSpace, int]) -> Space:
+    content, photos = fitted
+    space, _ = Space.objects.get_or_create(
+        version=content.version,
+        defaults={"content": content.to_dict(), "photos": photos},
+    )
+    # The same numbers as once before: it is filled again.
+    retired = Space.objects.filter(pk=space.pk, status=Space.Status.RETIRED)
+    retired.update(status=Space.Status.BUILDING)
     return space
 
 
@@ -63,14 +87,14 @@ def _batches(ids: Iterable[uuid.UUID]) -> Iterator[list[uuid.UUID]]:
 def index_person(profile_id: uuid.UUID) -> None:
     """Bring one person's vectors up to date, in a space being built as well."""
     active_space()
-    live = Space.objects.exclude(status=Space.Status.RETIRED)
-    index_people([profile_id], spaces=list(live))
+    index_people([profile_id], spaces=live_spaces())
 
 
-def sweep(*, limit: int) -> int:
+def sweep(*, limit: int | None = None) -> int:
     """Index whom a lost message left out of date, `limit` at most; returns how many."""
-    due = selectors.out_of_date(active_space()).order_by("pk")
-    ids = list(due.values_list("pk", flat=True).distinct()[:limit])
+    space = active_space()
+    due = selectors.out_of_date(space, annotator=feature_space(space).model)
+    ids = list(due.order_by("pk").values_list("pk", flat=True).distinct()[:limit])
     for profile_id in ids:
         index_person(profile_id)
     return len(ids)
@@ -90,6 +114,8 @@ def index_people(profile_ids: Sequence[uuid.UUID], *, spaces: Sequence[Space]) -
         .values_list("pk", "owner_id")
     ):
         photos.setdefault(owner_id, []).append(photo_id)
+    hidden = set(profile_ids) - photos.keys()
+    PersonVector.objects.filter(profile_id__in=hidden).delete()  # in every space
     for space in spaces:
         _write(space, profile_ids, photos)
 
@@ -101,7 +127,7 @@ def _write(
 ) -> None:
     frame = feature_space(space)
     ids = [photo_id for own in photos.values() for photo_id in own]
-    seen = sightings(ids, model=frame.model)
+    seen = sightings_in(frame, ids)
     rows = [
         _row(space, frame, owner_id, [seen[pk] for pk in own if pk in seen])
         for owner_id, own in photos.items()

@@ -10,10 +10,12 @@ from django.db import transaction
 from django.utils import timezone
 
 from annotation import services as annotation
-from matching.features import FeatureSpace, Sighting
+from annotation.schema import SCHEMA_VERSION
+from matching.features import VISUAL_WIDTH, FeatureSpace, Sighting
 from matching.models import PersonVector, Space
 from matching.population import neutral_space
 from matching.projection import Projection, untrained
+from twinby.errors import UnavailableError
 
 
 @lru_cache(maxsize=8)
@@ -22,34 +24,57 @@ def projection_for(width: int) -> Projection:
     return untrained(width=width)
 
 
-def sighting(reading: annotation.EffectiveReading, *, model: str) -> Sighting:
+def current_projection() -> str:
+    """The version of the head that fits what the active annotator gives."""
+    return projection_for(annotation.features_width() or VISUAL_WIDTH).version
+
+
+def sighting(
+    reading: annotation.EffectiveReading, *, model: str, projection: str
+) -> Sighting:
     """A reading as the matching core sees it.
 
-    Features of another model than the space's count as unseen: versions never mix.
+    Features of another annotator or head than the space's count as unseen: versions
+    never mix.
     """
-    if reading.features is None or reading.model != model:
+    if reading.features is None or reading.annotator != model:
         return Sighting(reading.attributes)
     project = projection_for(len(reading.features))
+    if project.version != projection:
+        return Sighting(reading.attributes)
     return Sighting(reading.attributes, project(reading.features))
 
 
 def sightings(
-    photo_ids: Iterable[uuid.UUID], *, model: str
+    photo_ids: Iterable[uuid.UUID], *, model: str, projection: str
 ) -> dict[uuid.UUID, Sighting]:
-    """What is seen in each photo that has been read."""
-    readings = annotation.effective_readings(photo_ids)
-    return {pk: sighting(reading, model=model) for pk, reading in readings.items()}
+    """What is seen in each photo that has been read, best by the annotator `model`."""
+    readings = annotation.effective_readings(photo_ids, annotator=model)
+    return {
+        pk: sighting(reading, model=model, projection=projection)
+        for pk, reading in readings.items()
+    }
+
+
+def sightings_in(
+    space: FeatureSpace, photo_ids: Iterable[uuid.UUID]
+) -> dict[uuid.UUID, Sighting]:
+    """What is seen in each photo, as this space's annotator and head see it."""
+    return sightings(photo_ids, model=space.model, projection=space.projection)
 
 
 def active_space() -> Space:
     """The space that searches use; a neutral one where none was ever fitted."""
-    space = Space.objects.filter(status=Space.Status.ACTIVE).first()
-    return space or _found_space()
+    # Its content is large, and cached by version: see feature_space.
+    active = Space.objects.filter(status=Space.Status.ACTIVE).defer("content")
+    return active.first() or _found_space()
 
 
 @transaction.atomic
 def _found_space() -> Space:
-    neutral = neutral_space(model=annotation.active_version().model)
+    neutral = neutral_space(
+        model=annotation.active_version().name, projection=current_projection()
+    )
     space, _ = Space.objects.get_or_create(
         version=neutral.version, defaults={"content": neutral.to_dict()}
     )
@@ -64,18 +89,35 @@ def _loaded(version: str) -> FeatureSpace:
 
 
 def feature_space(space: Space) -> FeatureSpace:
-    """The frozen content of a stored space, kept in memory by its version."""
-    return _loaded(space.version)
+    """The frozen content of a stored space, kept in memory by its version.
+
+    Raises UnavailableError for one of another attribute schema.
+    """
+    try:
+        return _loaded(space.version)
+    except ValueError:
+        raise UnavailableError(
+            "The attributes have changed, and people are being indexed by them anew.",
+            kind="space-outdated",
+        ) from None
+
+
+def live_spaces() -> list[Space]:
+    """The active space and those being built, without any of another schema."""
+    live = Space.objects.exclude(status=Space.Status.RETIRED).defer("content")
+    return list(live.filter(content__schema_version=SCHEMA_VERSION))
 
 
 def activate(space: Space) -> None:
-    """Let searches use this space from now on; the one before is kept as a way back."""
-    now = timezone.now()
-    retired = Space.objects.filter(status=Space.Status.ACTIVE).exclude(pk=space.pk)
-    PersonVector.objects.filter(space__status=Space.Status.RETIRED).exclude(
-        space=space
+    """Let searches use this space from now on.
+
+    The one before keeps its vectors for searches under way, until the next change.
+    """
+    others = Space.objects.exclude(pk=space.pk)
+    PersonVector.objects.filter(
+        space__in=others.exclude(status=Space.Status.ACTIVE)
     ).delete()
-    retired.update(status=Space.Status.RETIRED)
+    others.update(status=Space.Status.RETIRED)
     Space.objects.filter(pk=space.pk).update(
-        status=Space.Status.ACTIVE, activated_at=now
+        status=Space.Status.ACTIVE, activated_at=timezone.now()
     )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import re
 import uuid
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db import transaction
+from django.db.models.fields.files import FieldFile
 from django.utils import timezone
 
 from profiles.ingest import Ingested
@@ -19,6 +22,7 @@ from twinby.errors import NotFoundError, UnavailableError
 logger = logging.getLogger(__name__)
 
 SWEEP_BATCH = 500
+SHARD = re.compile("[0-9a-f]{2}")  # see models.rendition_paths
 
 
 def write(photo: Photo, new: Ingested) -> None:
@@ -33,10 +37,19 @@ def write(photo: Photo, new: Ingested) -> None:
 
 
 def display_bytes(photo: Photo) -> bytes:
-    """The display rendition, which is small: read whole, so that a storage that fails
-    half way fails before the answer begins. NotFoundError once it is gone."""
+    """The display rendition. NotFoundError once it is gone, else UnavailableError."""
+    return _whole(photo.display)
+
+
+def annotation_bytes(photo: Photo) -> bytes:
+    """The annotation rendition; the same errors as of `display_bytes`."""
+    return _whole(photo.annotation)
+
+
+def _whole(rendition: FieldFile) -> bytes:
+    """Renditions are small: a storage that fails half way fails before any answer."""
     try:
-        with photo.display.open("rb") as file:
+        with rendition.open("rb") as file:
             return bytes(file.read())
     except FileNotFoundError:  # erased between the look-up and now
         raise NotFoundError("There is no such photo.") from None
@@ -77,9 +90,11 @@ def sweep(*, older_than: dt.timedelta) -> int:
 
 
 def _stored_ids() -> Iterator[uuid.UUID]:
-    for shard in _folders(PHOTO_FOLDER):
+    """Ids of photos; folders that are none of ours, as "lost+found", stay unopened."""
+    for shard in filter(SHARD.fullmatch, _folders(PHOTO_FOLDER)):
         for folder in _folders(f"{PHOTO_FOLDER}/{shard}"):
-            yield uuid.UUID(folder)
+            with suppress(ValueError):
+                yield uuid.UUID(folder)
 
 
 def _folders(path: str) -> list[str]:

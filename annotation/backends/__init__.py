@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -20,17 +21,17 @@ class Backend:
     """
 
     annotator: str
-    version: AnnotatorVersion
+    version: Callable[[], AnnotatorVersion]
 
 
 BACKENDS = {
     "small": Backend(
         "annotation.backends.small.SmallAnnotator",
-        AnnotatorVersion(backend="small", model=weights.NAME),
+        weights.version,
     ),
     "fake": Backend(
         "annotation.backends.fake.FakeAnnotator",
-        AnnotatorVersion(backend="fake", model="fake-1"),
+        lambda: AnnotatorVersion(backend="fake", model="fake-1"),
     ),
 }
 
@@ -44,7 +45,7 @@ def annotator_version(name: str | None = None) -> AnnotatorVersion:
 
     Loads no model. Raises UnknownBackendError.
     """
-    return _backend(name or settings.ANNOTATOR).version
+    return _backend(name or settings.ANNOTATOR).version()
 
 
 def get_annotator(name: str | None = None) -> Annotator:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from annotation.schema import Attributes, Gate, Verdict
+
+
+class Source(StrEnum):
+    """Where a reading's numbers come from: each kind has a calibration of its own."""
+
+    PROBABILITIES = "probabilities"
+    ONE_HOT = "one_hot"  # a model that names values and gives no probabilities
 
 
 @dataclass(frozen=True)
@@ -27,6 +35,7 @@ class Reading:
     seconds: float
     cost_usd: float = 0.0
     tokens: int = 0
+    source: Source = Source.PROBABILITIES
 
 
 class AnnotationError(Exception):
@@ -52,6 +61,19 @@ class AnnotatorVersion:
     backend: str
     model: str
     prompt: str = ""
+
+    @property
+    def name(self) -> str:
+        """One word for all three, such as "small:small-1-3fa9c2d1"."""
+        prompt = f"@{self.prompt}" if self.prompt else ""
+        return f"{self.backend}:{self.model}{prompt}"
+
+    @classmethod
+    def of_name(cls, name: str) -> AnnotatorVersion:
+        """The version that has this name."""
+        backend, _, rest = name.partition(":")
+        model, _, prompt = rest.partition("@")
+        return cls(backend, model, prompt)
 
 
 class Annotator(Protocol):

@@ -53,7 +53,7 @@ class SmallAnnotator:
 
     @property
     def version(self) -> AnnotatorVersion:
-        return AnnotatorVersion(backend="small", model=weights.NAME)
+        return weights.version()
 
     def read(self, photos: Sequence[bytes]) -> list[Reading | AnnotationError]:
         """Read encoded images; one outcome each, in their order."""

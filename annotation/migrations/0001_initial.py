@@ -24,6 +24,7 @@ class Migration(migrations.Migration):
                 ('prompt_version', models.CharField(blank=True, max_length=32)),
                 ('schema_version', models.CharField(max_length=16)),
                 ('status', models.CharField(choices=[('pending', 'Pending'), ('done', 'Done'), ('failed', 'Failed')], db_default='pending', default='pending', max_length=8)),
+                ('source', models.CharField(db_default='probabilities', default='probabilities', max_length=16)),
                 ('attributes', models.JSONField(default=dict)),
                 ('gates', models.JSONField(default=dict)),
                 ('features', models.BinaryField(null=True)),

@@ -6,6 +6,7 @@ from annotation.services.correcting import certain, correct, withdraw_correction
 from annotation.services.knowing import (
     EffectiveReading,
     effective_readings,
+    features_width,
     reading_status,
 )
 from annotation.services.reading import MAX_ATTEMPTS, annotate, record, rounded
@@ -13,6 +14,7 @@ from annotation.services.requesting import (
     Requested,
     active_version,
     current_readings,
+    follow_consent,
     forget,
     request,
     sweep,
@@ -28,6 +30,8 @@ __all__ = [
     "correct",
     "current_readings",
     "effective_readings",
+    "features_width",
+    "follow_consent",
     "forget",
     "reading_status",
     "record",

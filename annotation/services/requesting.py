@@ -8,6 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from django.db import transaction
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from annotation import signals
@@ -32,9 +33,9 @@ def active_version() -> AnnotatorVersion:
     return annotator_version()
 
 
-def version_fields() -> dict[str, str]:
-    """The columns of `Annotation` that name the active version."""
-    version = active_version()
+def version_fields(version: AnnotatorVersion | None = None) -> dict[str, str]:
+    """The columns of `Annotation` that name a version, the active one by default."""
+    version = version or active_version()
     return {
         "backend": version.backend,
         "model": version.model,
@@ -43,9 +44,12 @@ def version_fields() -> dict[str, str]:
     }
 
 
-def current_readings() -> AnnotationQuerySet:
-    """What the active version has read."""
-    return Annotation.objects.done().filter(**version_fields())
+def current_readings(annotator: str = "") -> AnnotationQuerySet:
+    """What the active version has read, and the one named `annotator` beside it."""
+    wanted = Q(**version_fields())
+    if annotator:
+        wanted |= Q(**version_fields(AnnotatorVersion.of_name(annotator)))
+    return Annotation.objects.done().filter(wanted)
 
 
 @transaction.atomic
@@ -70,6 +74,7 @@ def request(photo_ids: Collection[uuid.UUID]) -> Requested:
     )
     pending = dict(rows.pending().order_by("pk").values_list("pk", "photo_id"))
     if pending:
+        rows.pending().update(updated_at=timezone.now())  # the sweep's turn is later
         signals.annotation_requested.send(Annotation, annotation_ids=list(pending))
     queued = set(pending.values())
     return Requested(
@@ -82,22 +87,39 @@ def request(photo_ids: Collection[uuid.UUID]) -> Requested:
 def sweep(*, older_than: dt.timedelta, limit: int) -> int:
     """Do what a lost message left undone; returns how many photos are asked for.
 
-    Photos never read or stuck are asked for, readings without consent are forgotten.
+    Photos never read or stuck are asked for, the oldest first; readings without consent
+    are forgotten.
     """
-    fields = version_fields()
-    horizon = timezone.now() - older_than
-    photos = Photo.objects.filter(owner__in=Profile.objects.annotatable())
-    missing = photos.exclude(annotations__in=Annotation.objects.filter(**fields))
-    stuck = photos.filter(
-        annotations__in=Annotation.objects.filter(
-            **fields, status=Annotation.Status.PENDING, updated_at__lte=horizon
-        )
-    )
-    due = missing.filter(created_at__lte=horizon) | stuck
     for profile_id in _unconsented():
         forget(profile_id)
-    ids = list(due.order_by("pk").values_list("pk", flat=True).distinct()[:limit])
+    horizon = timezone.now() - older_than
+    photos = Photo.objects.filter(owner__in=Profile.objects.annotatable())
+    missing = unread(photos).filter(created_at__lte=horizon).order_by("created_at")
+    stuck = (
+        Annotation.objects.pending()
+        .filter(photo__in=photos, updated_at__lte=horizon, **version_fields())
+        .order_by("updated_at")
+    )
+    ids = list(missing.values_list("pk", flat=True)[:limit])
+    ids += stuck.values_list("photo_id", flat=True)[: limit - len(ids)]
     return len(request(ids).queued)
+
+
+def unread(photos: QuerySet[Photo]) -> QuerySet[Photo]:
+    """Those of the photos for which the active version has not even been asked."""
+    return photos.exclude(annotations__in=Annotation.objects.filter(**version_fields()))
+
+
+def follow_consent(profile_id: uuid.UUID) -> None:
+    """Have somebody's photos read who consents; forget what was read of who doesn't."""
+    profile = Profile.objects.filter(pk=profile_id).first()
+    if profile is None:
+        return
+    if profile.consents:
+        own = unread(Photo.objects.filter(owner=profile))
+        request(list(own.values_list("pk", flat=True)))
+    else:
+        forget(profile.pk)
 
 
 def _unconsented() -> list[uuid.UUID]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ class Scripted:
 
     version = AnnotatorVersion(backend="fake", model="fake-1")
 
-    def __init__(self, *outcomes: Outcome | Exception) -> None:
+    def __init__(self, *outcomes: Outcome | BaseException) -> None:
         self.outcomes = list(outcomes)
         self.seen: list[int] = []
 
@@ -64,7 +65,7 @@ def reading(**verdicts: Verdict) -> Reading:
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scripted]:
-    def install(*outcomes: Outcome | Exception) -> Scripted:
+    def install(*outcomes: Outcome | BaseException) -> Scripted:
         annotator = Scripted(*outcomes)
         monkeypatch.setattr(reading_service, "get_annotator", lambda: annotator)
         return annotator
@@ -167,6 +168,77 @@ def test_a_transient_error_leaves_the_row_pending_and_is_counted(
     assert row_of(photo).attempts == 1
 
 
+def test_one_transient_error_does_not_cost_the_others_their_readings(
+    alice: Profile, make_photo: MakePhoto, script: Callable[..., Scripted]
+) -> None:
+    good, busy = make_photo(alice), make_photo(alice)
+    script(reading(), TransientError("busy"))
+    with pytest.raises(TransientError):
+        services.annotate([row_of(good).pk, row_of(busy).pk])
+    assert row_of(good).status == Annotation.Status.DONE
+    assert row_of(busy).status == Annotation.Status.PENDING
+
+
+def test_what_failed_before_is_tried_alone(
+    alice: Profile, make_photo: MakePhoto, script: Callable[..., Scripted]
+) -> None:
+    photos = [make_photo(alice) for _ in range(3)]
+    Annotation.objects.filter(photo=photos[0]).update(attempts=1)
+    annotator = script(reading(), reading(), reading())
+    services.annotate([row_of(photo).pk for photo in photos])
+    assert annotator.seen == [2, 1]
+
+
+def test_a_photo_that_kills_its_worker_runs_out_of_attempts(
+    photo: Photo, script: Callable[..., Scripted]
+) -> None:
+    for _ in range(services.MAX_ATTEMPTS):
+        script(KeyboardInterrupt())  # nothing of ours runs after a SIGKILL either
+        with pytest.raises(KeyboardInterrupt):
+            services.annotate([row_of(photo).pk])
+    annotator = script(reading())
+    services.annotate([row_of(photo).pk])
+    assert annotator.seen == []
+    assert row_of(photo).failure == "too-many-attempts"
+
+
+def test_a_withdrawn_consent_stops_what_is_queued(
+    photo: Photo, script: Callable[..., Scripted]
+) -> None:
+    annotator = script(reading())
+    people.update_profile(photo.owner, consent=False)
+    services.annotate([row_of(photo).pk])
+    assert annotator.seen == []
+    assert row_of(photo).status == Annotation.Status.PENDING
+
+
+def test_rows_of_another_version_are_not_read_by_this_one(
+    photo: Photo, script: Callable[..., Scripted]
+) -> None:
+    Annotation.objects.update(model="fake-0")
+    annotator = script(reading())
+    services.annotate([row_of(photo).pk])
+    assert annotator.seen == []
+
+
+def test_features_beyond_half_precision_are_a_failure(
+    photo: Photo, script: Callable[..., Scripted]
+) -> None:
+    too_large = np.full(512, 1e6, np.float32)
+    script(replace(reading(), features=too_large))
+    services.annotate([row_of(photo).pk])
+    assert row_of(photo).failure == "features-out-of-range"
+
+
+def test_a_heartbeat_of_a_person_tries_no_failed_photo_again(
+    photo: Photo, script: Callable[..., Scripted]
+) -> None:
+    script(PermanentError("refused"))
+    services.annotate([row_of(photo).pk])
+    services.follow_consent(photo.owner_id)
+    assert row_of(photo).status == Annotation.Status.FAILED
+
+
 def test_a_transient_error_that_never_ends_becomes_a_failure(
     photo: Photo, script: Callable[..., Scripted]
 ) -> None:
@@ -260,6 +332,14 @@ def test_a_moderators_approval_stands_against_the_gates(
     people.approve(photo.pk, source=Photo.ApprovalSource.MODERATOR)
     read(photo, reading(nudity=Verdict.FAIL), script)
     assert photo.status == Photo.Status.APPROVED
+
+
+def test_an_anchor_is_never_published(
+    alice: Profile, make_photo: MakePhoto, script: Callable[..., Scripted]
+) -> None:
+    anchor = make_photo(alice, purpose=Photo.Purpose.ANCHOR)
+    read(anchor, reading(**ALL_PASS), script)
+    assert anchor.status == Photo.Status.PENDING
 
 
 def test_a_moderators_rejection_stands_against_the_gates(

@@ -10,7 +10,10 @@ from django.contrib.auth.models import User
 from django.db import connection
 from dramatiq import Broker
 
+from annotation import backends
 from annotation import services as annotation
+from annotation.backends.base import AnnotatorVersion
+from annotation.backends.fake import FakeAnnotator
 from annotation.models import Annotation
 from annotation.schema import NOT_VISIBLE
 from matching import services, spaces
@@ -20,6 +23,7 @@ from matching.population import neutral_space
 from profiles import services as people
 from profiles.models import Photo, Profile
 from tests.conftest import MakePerson, MakePhoto
+from twinby.errors import UnavailableError
 
 Work = Callable[[], None]
 
@@ -45,7 +49,7 @@ def test_an_approved_and_read_photo_puts_its_owner_in_the_index(
     row = vector_of(bob)
     assert row is not None
     space = spaces.feature_space(spaces.active_space())
-    seen = spaces.sightings([photo.pk], model=space.model)
+    seen = spaces.sightings_in(space, [photo.pk])
     expected = pack(space, person_features(space, [seen[photo.pk]]))
     assert np.array_equal(np.asarray(row.vector, np.float16), expected)
 
@@ -126,8 +130,14 @@ def test_features_of_another_model_count_as_unseen(
     photo = make_photo(bob)
     work()
     reading = annotation.effective_readings([photo.pk])[photo.pk]
-    assert spaces.sighting(reading, model="fake-1").embedding is not None
-    assert spaces.sighting(reading, model="another").embedding is None
+
+    def embedding(model: str, projection: str = "identity") -> object:
+        seen = spaces.sighting(reading, model=model, projection=projection)
+        return seen.embedding
+
+    assert embedding("fake:fake-1") is not None
+    assert embedding("fake:fake-2") is None
+    assert embedding("fake:fake-1", "trained-head-1") is None
 
 
 @pytest.mark.parametrize(
@@ -185,10 +195,67 @@ def test_a_new_space_is_filled_beside_the_old_one_and_then_takes_over(
     assert Space.objects.filter(status=Space.Status.ACTIVE).count() == 1
 
 
+def switch_annotator(monkeypatch: pytest.MonkeyPatch, model: str) -> None:
+    """From now on another version's readings are the active ones."""
+    version = AnnotatorVersion(backend="fake", model=model)
+    fake = backends.Backend(backends.BACKENDS["fake"].annotator, lambda: version)
+    monkeypatch.setitem(backends.BACKENDS, "fake", fake)
+    monkeypatch.setattr(FakeAnnotator, "version", version)
+
+
+def test_a_search_stays_in_its_space_while_photos_are_read_anew(
+    work: Work,
+    bob: Profile,
+    make_photo: MakePhoto,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    photo = make_photo(bob)
+    work()
+    before = vector_of(bob)
+    assert before is not None
+    switch_annotator(monkeypatch, "fake-2")
+    assert services.sweep() == 0
+    annotation.request([photo.pk])
+    work()
+    after = vector_of(bob)
+    assert after is not None
+    assert np.array_equal(after.vector, before.vector)
+    fitted = services.fit_feature_space()
+    assert spaces.feature_space(fitted).model == "fake:fake-2"
+    assert vector_of(bob) is not None
+
+
+def test_a_space_of_another_schema_is_unavailable_not_a_crash(
+    bob: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = spaces.active_space()
+    content = Space.objects.get(pk=space.pk).content | {"schema_version": "s-older"}
+    Space.objects.filter(pk=space.pk).update(content=content, version="older")
+    with pytest.raises(UnavailableError) as refusal:
+        spaces.feature_space(spaces.active_space())
+    assert refusal.value.problem_kind == "space-outdated"
+    services.index_person(bob.pk)
+    services.fit_feature_space()
+    assert spaces.feature_space(spaces.active_space())
+
+
+def test_no_vector_of_a_hidden_person_stays_in_any_space(
+    work: Work, bob: Profile, make_photo: MakePhoto
+) -> None:
+    make_photo(bob)
+    make_photo(bob)
+    work()
+    services.fit_feature_space()
+    assert PersonVector.objects.filter(profile=bob).count() == 2
+    people.update_profile(bob, consent=False)
+    work()
+    assert not PersonVector.objects.exists()
+
+
 def test_the_first_search_founds_a_neutral_space(db: None) -> None:
     assert not Space.objects.exists()
     space = spaces.active_space()
-    assert space.version == neutral_space(model="fake-1").version
+    assert space.version == neutral_space(model="fake:fake-1").version
     assert spaces.active_space() == space
 
 

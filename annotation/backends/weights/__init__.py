@@ -7,10 +7,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from annotation.backends.base import AnnotatorVersion
+
 FOLDER: Final = Path(__file__).parent
 NAME: Final = "small-1"
 NETWORK: Final = FOLDER / f"{NAME}.onnx"
 METADATA: Final = FOLDER / f"{NAME}.json"
+
+
+def version() -> AnnotatorVersion:
+    """Named by the network's content: other weights are never taken for these."""
+    return AnnotatorVersion("small", f"{NAME}-{metadata()['sha256'][:8]}")
 
 
 @cache

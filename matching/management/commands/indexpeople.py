@@ -9,11 +9,9 @@ from django.core.management.base import BaseCommand
 
 from matching import services
 
-EVERYBODY = 1_000_000_000
-
 
 class Command(BaseCommand):
     help = "Index whom a lost message left out of date; safe to repeat."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        print(json.dumps({"indexed": services.sweep(limit=EVERYBODY)}))
+        print(json.dumps({"indexed": services.sweep()}))
