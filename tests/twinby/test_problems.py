@@ -142,6 +142,49 @@ def test_wrong_fields_are_named_with_their_path(api: APIClient, alice: Profile) 
     assert fields == {"positive_photo_ids.1", "filters.age_min"}
 
 
+HALF = "\\ud800"  # of a pair: JSON may say it, UTF-8 cannot
+SEARCH = "/v1/search/visual"
+HALVES: dict[str, tuple[str, str]] = {
+    "a field's name": ("/v1/people", f'{{"{HALF}": 1}}'),
+    "a gender": ("/v1/people", f'{{"gender": "{HALF}"}}'),
+    "a text": ("/v1/people", f'{{"about": "{HALF}"}}'),
+    "a client": ("/v1/tokens", f'{{"client_id": "{HALF}"}}'),
+    "a photo": (SEARCH, f'{{"positive_photo_ids": ["{HALF}"]}}'),
+    "an inner field's name": (SEARCH, f'{{"filters": {{"{HALF}": 1}}}}'),
+    "a filter": (SEARCH, f'{{"filters": {{"genders": ["{HALF}"]}}}}'),
+    "a wish": (SEARCH, f'{{"filters": {{"must": ["{HALF}"]}}}}'),
+    "a weight's name": (SEARCH, f'{{"weights": {{"{HALF}": "{HALF}"}}}}'),
+}
+
+
+@pytest.mark.parametrize(("path", "body"), HALVES.values(), ids=HALVES.keys())
+def test_half_a_character_is_refused_and_can_be_told(
+    api: APIClient, path: str, body: str
+) -> None:
+    answer = api.generic("POST", path, body, content_type="application/json")
+    check(answer, 400, "invalid-request")
+
+
+@pytest.mark.parametrize(
+    ("filters", "field"),
+    [
+        ({"age_min": 41, "age_max": 40}, "filters.age_min"),
+        ({"genders": ["woman"] * 4}, "filters.genders"),
+    ],
+)
+def test_a_search_takes_no_filter_that_makes_no_sense(
+    api: APIClient, alice: Profile, filters: dict[str, Any], field: str
+) -> None:
+    body = {
+        "person_id": str(alice.pk),
+        "positive_photo_ids": [str(uuid.uuid4())],
+        "filters": filters,
+    }
+    answer = api.post(SEARCH, body, format="json")
+    problem = check(answer, 400, "invalid-request")
+    assert [error["field"] for error in problem["errors"]] == [field]
+
+
 @pytest.mark.parametrize("number", ["nan", "inf", 10**400])
 def test_a_search_takes_no_number_that_is_none(
     api: APIClient, alice: Profile, number: Any

@@ -113,7 +113,12 @@ def _field_errors(detail: Any, path: str = "") -> list[dict[str, str]]:
         ]
     if isinstance(detail, list):
         return [found for inner in detail for found in _field_errors(inner, path)]
-    return [{"field": path, "message": str(detail)}]
+    return [{"field": _sayable(path), "message": _sayable(str(detail))}]
+
+
+def _sayable(text: str) -> str:
+    """Errors repeat what was sent, and JSON may send half a pair: "\\ud800" alone."""
+    return text.encode(errors="replace").decode()
 
 
 # What Django itself answers with, outside of every API view ---------------------------
