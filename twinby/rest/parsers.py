@@ -8,11 +8,11 @@ Content-Length says.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 from django.conf import settings
 from rest_framework.exceptions import ParseError
-from rest_framework.parsers import JSONParser, MultiPartParser
+from rest_framework.parsers import BaseParser, JSONParser, MultiPartParser
 
 from twinby.errors import DomainError
 
@@ -27,14 +27,13 @@ class TooLargeError(DomainError):
     kind = "body-too-large"
 
 
-def _check_size(context: Mapping[str, Any] | None, most: int, *, kind: str) -> None:
-    meta = context["request"].META if context else {}
-    if int(meta.get("CONTENT_LENGTH") or 0) > most:
-        raise TooLargeError(f"The body may have at most {most} bytes.", kind=kind)
+class _BoundedParser(BaseParser):
+    """Refuses a body that is too large, unread, and one that is nested too deeply."""
 
+    too_large: ClassVar[str]  # the problem's kind
 
-class JsonParser(JSONParser):
-    """JSON of a sane size and depth."""
+    def most_bytes(self) -> int:
+        raise NotImplementedError
 
     def parse(
         self,
@@ -42,23 +41,30 @@ class JsonParser(JSONParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        _check_size(parser_context, most, kind="body-too-large")
+        meta = parser_context["request"].META if parser_context else {}
+        most = self.most_bytes()
+        if int(meta.get("CONTENT_LENGTH") or 0) > most:
+            message = f"The body may have at most {most} bytes."
+            raise TooLargeError(message, kind=self.too_large)
         try:
             return super().parse(stream, media_type, parser_context)
         except RecursionError:
-            raise ParseError("JSON parse error - nested too deeply.") from None
+            raise ParseError("The body is nested too deeply.") from None
 
 
-class PhotoFormParser(MultiPartParser):
+class JsonParser(_BoundedParser, JSONParser):
+    """JSON of a sane size and depth."""
+
+    too_large = "body-too-large"
+
+    def most_bytes(self) -> int:
+        return int(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+
+
+class PhotoFormParser(_BoundedParser, MultiPartParser):
     """A form with one photo: not larger than a photo may be."""
 
-    def parse(
-        self,
-        stream: IO[Any],
-        media_type: str | None = None,
-        parser_context: Mapping[str, Any] | None = None,
-    ) -> Any:
-        most = settings.PHOTO_MAX_BYTES + FORM_OVERHEAD_BYTES
-        _check_size(parser_context, most, kind="file-too-large")
-        return super().parse(stream, media_type, parser_context)
+    too_large = "file-too-large"
+
+    def most_bytes(self) -> int:
+        return int(settings.PHOTO_MAX_BYTES) + FORM_OVERHEAD_BYTES
