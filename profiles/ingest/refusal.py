@@ -31,6 +31,7 @@ STATUS_OF_KIND: Final = {
     "image-too-narrow": 422,
     "too-many-frames": 422,
     "too-many-scans": 422,
+    "busy": 503,
 }
 
 

@@ -8,8 +8,10 @@ import subprocess
 import sys
 import zipfile
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from io import BytesIO
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -298,6 +300,36 @@ def test_a_heic_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(apart, "_TIMEOUT_SECONDS", 0.001)
 
     assert _refusal(FILES["heic"]).kind == "damaged-image"
+
+
+def test_of_many_uploads_at_once_two_are_decoded_apart_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real, running, counts = subprocess.run, [], list[int]()
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        running.append(1)
+        counts.append(len(running))
+        try:
+            return real(*args, **kwargs)
+        finally:
+            running.pop()
+
+    monkeypatch.setattr(subprocess, "run", run)
+    with ThreadPoolExecutor(5) as threads:
+        widths = list(threads.map(lambda _: ingest(FILES["avif"]).width, range(5)))
+    assert widths == [160] * 5
+    assert max(counts) == 2
+
+
+def test_an_upload_does_not_wait_for_ever_for_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(apart, "_PATIENCE_SECONDS", 0.01)
+    with apart._place(), apart._place():
+        refusal = _refusal(FILES["heic"])
+    assert (refusal.kind, refusal.status) == ("busy", 503)
+    assert ingest(FILES["heic"]).width == 160
 
 
 @pytest.mark.parametrize("name", ["heic", "avif"])
