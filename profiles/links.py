@@ -44,7 +44,8 @@ def may_see(photo: Photo, viewer_id: uuid.UUID) -> bool:
     """Whether a link made for this viewer still opens the photo.
 
     One's own opens; another's only while it is published and its owner may be shown to
-    the viewer: a link never outlives a consent, a block or a change of mind.
+    the viewer: a link never outlives a consent, a block or a change of mind. Browsers
+    are told to store nothing, so that no cached copy outlives them either.
     """
     if photo.owner_id == viewer_id:
         return True

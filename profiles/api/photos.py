@@ -108,7 +108,5 @@ class PhotoImageView(APIView):
         return HttpResponse(
             storage.display_bytes(photo),
             content_type=DISPLAY_TYPE,
-            headers={
-                "Cache-Control": f"private, max-age={settings.PHOTO_LINK_SECONDS}"
-            },
+            headers={"Cache-Control": "private, no-store"},  # as links.may_see says
         )

@@ -38,13 +38,13 @@ def opens(photo: Photo, viewer: Profile | None = None) -> bool:
     return bool(get(links.photo_path(photo.pk, viewer_id=viewer_id)).status_code == 200)
 
 
-def test_a_link_needs_no_token_and_is_kept_by_its_viewer_only(
+def test_a_link_needs_no_token_and_its_picture_is_stored_nowhere(
     alice: Profile, photo: Photo
 ) -> None:
     answer = get(links.photo_path(photo.pk, viewer_id=alice.pk))
     assert answer.status_code == 200
     assert answer["Content-Type"] == "image/webp"
-    assert answer["Cache-Control"] == "private, max-age=900"
+    assert answer["Cache-Control"] == "private, no-store"
     assert answer["X-Content-Type-Options"] == "nosniff"
     with photo.display.open("rb") as file:
         assert answer.content == file.read()
