@@ -116,6 +116,14 @@ class Profile(models.Model):
     status = models.CharField(
         max_length=10, choices=Status, default=Status.ACTIVE, db_default="active"
     )
+    # What the person chose before a moderator blocked them, and gets back afterwards.
+    status_unblocked = models.CharField(
+        max_length=10,
+        choices=Status,
+        default=Status.ACTIVE,
+        db_default="active",
+        editable=False,
+    )
     # Made up in part or whole: the demo's people, and those of load tests.
     synthetic = models.BooleanField(default=False, db_default=False)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -7,8 +7,11 @@ whose cascades a test walks.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
+
+from django.contrib.admin.models import LogEntry
+from django.db.models import QuerySet
 
 from profiles.models import Profile
 
@@ -32,12 +35,35 @@ def export_profile(profile_id: uuid.UUID) -> dict[str, Any]:
     profile = Profile.objects.get(pk=profile_id)
     declared = (
         "birth_date gender seeking sought_age_min sought_age_max about smokes latitude "
-        "longitude last_active_at consented_at status created_at"
+        "longitude last_active_at consented_at status status_unblocked synthetic "
+        "created_at updated_at"
     )
     photos = profile.photos.order_by("created_at").values(
-        "id", "purpose", "status", "width", "height", "created_at", "expires_at"
+        *"id purpose status approval_source status_reason sha256 dhash width height "
+        "created_at updated_at expires_at".split()
     )
     return {
+        "id": profile.pk,
+        "client_id": profile.client_id,
         **{name: getattr(profile, name) for name in declared.split()},
-        "photos": list(photos),
+        "photos": [{**photo, "dhash": str(photo["dhash"])} for photo in photos],
+        "moderation": _moderation(profile),
     }
+
+
+def _moderation(profile: Profile) -> list[dict[str, Any]]:
+    """What moderators did with the person and their photos; not who they were."""
+    photo_ids = profile.photos.values_list("pk", flat=True)
+    entries = _entries([profile.pk, *photo_ids]).order_by("action_time")
+    kept = entries.values("object_id", "action_time", "change_message")
+    return [dict(entry) for entry in kept]
+
+
+def forget_moderation(object_ids: Iterable[uuid.UUID]) -> None:
+    """Delete the admin's history of these people or photos: it holds free text, and
+    refers to them by no foreign key that a cascade could follow."""
+    _entries(object_ids).delete()
+
+
+def _entries(object_ids: Iterable[uuid.UUID]) -> QuerySet[LogEntry]:
+    return LogEntry.objects.filter(object_id__in=[str(pk) for pk in object_ids])

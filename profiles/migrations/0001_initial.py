@@ -46,6 +46,7 @@ class Migration(migrations.Migration):
                 ('last_active_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('consented_at', models.DateTimeField(blank=True, null=True)),
                 ('status', models.CharField(choices=[('active', 'Active'), ('paused', 'Paused'), ('blocked', 'Blocked')], db_default='active', default='active', max_length=10)),
+                ('status_unblocked', models.CharField(choices=[('active', 'Active'), ('paused', 'Paused'), ('blocked', 'Blocked')], db_default='active', default='active', editable=False, max_length=10)),
                 ('synthetic', models.BooleanField(db_default=False, default=False)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('updated_at', models.DateTimeField(auto_now=True)),

@@ -6,9 +6,10 @@ import uuid
 from typing import Any
 
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
-from profiles import signals, storage
+from profiles import privacy, signals, storage
 from profiles.models import ADULT_AGE, OLDEST_AGE, Profile
 from twinby.errors import ForbiddenError, InvalidError, NotFoundError
 
@@ -25,9 +26,13 @@ def coarse(degrees: float | None) -> float | None:
     return None if degrees is None else round(degrees, COARSE_DECIMALS)
 
 
-def locked(profile_id: uuid.UUID) -> Profile:
-    """The person, for this transaction alone; NotFoundError once they are erased."""
-    profile = Profile.objects.select_for_update().filter(pk=profile_id).first()
+def locked(profile_id: uuid.UUID, *, alone: bool = False) -> Profile:
+    """The person, for this transaction to change; NotFoundError once they are erased.
+
+    Rows that refer to the person may still be added by others, unless `alone`.
+    """
+    people = Profile.objects.select_for_update(no_key=not alone)
+    profile = people.filter(pk=profile_id).first()
     if profile is None:
         raise NotFoundError("There is no such person.")
     return profile
@@ -90,17 +95,17 @@ def _check_whole(profile: Profile) -> None:
 @transaction.atomic
 def block_profile(profile: Profile) -> None:
     """Take a person out of every search until a moderator lets them back."""
-    _set_status(profile, Profile.Status.BLOCKED)
+    free = Profile.objects.filter(pk=profile.pk).exclude(status=Profile.Status.BLOCKED)
+    free.update(status=Profile.Status.BLOCKED, status_unblocked=F("status"))
+    signals.profile_changed.send(Profile, profile_id=profile.pk)
 
 
 @transaction.atomic
 def unblock_profile(profile: Profile) -> None:
-    """Let a blocked person be found again."""
-    _set_status(profile, Profile.Status.ACTIVE)
-
-
-def _set_status(profile: Profile, status: Profile.Status) -> None:
-    Profile.objects.filter(pk=profile.pk).update(status=status)
+    """Give a blocked person back the status they had: who had paused stays unseen."""
+    Profile.objects.filter(pk=profile.pk, status=Profile.Status.BLOCKED).update(
+        status=F("status_unblocked")
+    )
     signals.profile_changed.send(Profile, profile_id=profile.pk)
 
 
@@ -110,8 +115,10 @@ def erase_profile(profile: Profile) -> None:
 
     The lock holds back an upload under way: it comes too late, and leaves nothing.
     """
-    profile = locked(profile.pk)
-    storage.remove_on_commit(profile.photos.values_list("pk", flat=True))
+    profile = locked(profile.pk, alone=True)
     profile_id = profile.pk
+    photo_ids = list(profile.photos.values_list("pk", flat=True))
+    storage.remove_on_commit(photo_ids)
+    privacy.forget_moderation([profile_id, *photo_ids])
     profile.delete()
     signals.profile_erased.send(Profile, profile_id=profile_id)

@@ -11,9 +11,9 @@ from django.db.models import Q
 from django.dispatch import Signal
 from django.utils import timezone
 
-from profiles import signals, storage
+from profiles import privacy, signals, storage
 from profiles.ingest import Ingested, IngestError, Limits, ingest
-from profiles.models import Photo, Profile
+from profiles.models import Photo, PhotoQuerySet, Profile
 from profiles.services.people import locked
 from twinby.errors import ConflictError, DomainError, ForbiddenError
 
@@ -31,7 +31,8 @@ class PhotoError(DomainError):
 def add_photo(*, owner: Profile, data: bytes, purpose: Photo.Purpose) -> Photo:
     """Store an upload's renditions and ask for it to be read.
 
-    The same bytes for the same purpose give the photo that is already there. Raises
+    The same bytes for the same purpose give the photo that is already there, and an
+    anchor that is uploaded again is kept for as long as a new one would be. Raises
     PhotoError for a file that is no photo, ForbiddenError without the owner's consent,
     ConflictError when the owner has as many photos as they may, UnavailableError
     without storage. Leaves nothing behind when it raises.
@@ -63,8 +64,19 @@ def _ingest(data: bytes) -> Ingested:
         raise PhotoError(error) from None
 
 
+@transaction.atomic
 def _existing(owner: Profile, purpose: Photo.Purpose, new: Ingested) -> Photo | None:
-    return Photo.objects.filter(owner=owner, purpose=purpose, sha256=new.sha256).first()
+    """The photo of the same bytes; of an anchor, its time begins anew."""
+    photos = Photo.objects.select_for_update(no_key=True)
+    photo = photos.filter(owner=owner, purpose=purpose, sha256=new.sha256).first()
+    if photo is not None and photo.is_anchor:
+        photo.expires_at = _anchor_end()
+        photo.save(update_fields=["expires_at", "updated_at"])
+    return photo
+
+
+def _anchor_end() -> dt.datetime:
+    return timezone.now() + settings.ANCHOR_LIFETIME
 
 
 def _check_room(owner: Profile, purpose: Photo.Purpose) -> None:
@@ -105,14 +117,14 @@ def _insert(photo: Photo, new: Ingested) -> Photo:
 
     Decoding took its time: under the owner's lock, all that matters is asked again.
     """
-    owner, purpose = locked(photo.owner_id), Photo.Purpose(photo.purpose)
+    owner, purpose = locked(photo.owner_id, alone=True), Photo.Purpose(photo.purpose)
     _check_consent(owner)
     known = _existing(owner, purpose, new)
     if known is not None:
         return known
     _check_room(owner, purpose)
     if photo.is_anchor:
-        photo.expires_at = timezone.now() + settings.ANCHOR_LIFETIME
+        photo.expires_at = _anchor_end()
     photo.save(force_insert=True)
     signals.photo_added.send(Photo, photo_id=photo.pk)
     return photo
@@ -176,6 +188,7 @@ def delete_photo(photo: Photo) -> None:
     """Delete a photo, its files, and by cascade its readings."""
     photo_id, profile_id = photo.pk, photo.owner_id
     storage.remove_on_commit([photo_id])
+    privacy.forget_moderation([photo_id])
     photo.delete()
     signals.photo_withdrawn.send(Photo, photo_id=photo_id, profile_id=profile_id)
 
@@ -185,7 +198,13 @@ def expire_anchors(*, now: dt.datetime | None = None) -> int:
     due = Photo.objects.filter(
         purpose=Photo.Purpose.ANCHOR, expires_at__lte=now or timezone.now()
     )
-    photos = list(due)
-    for photo in photos:
+    return sum(_delete_one(due, pk) for pk in list(due.values_list("pk", flat=True)))
+
+
+@transaction.atomic
+def _delete_one(photos: PhotoQuerySet, photo_id: uuid.UUID) -> bool:
+    """Delete the photo if it is still among these: it may have been uploaded again."""
+    photo = photos.select_for_update().filter(pk=photo_id).first()
+    if photo is not None:
         delete_photo(photo)
-    return len(photos)
+    return photo is not None

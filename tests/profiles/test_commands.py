@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from django.db.models import Model
 from django.utils import timezone
 
-from profiles import services
+from profiles import privacy, services
 from profiles.models import Client, Photo, Profile
 from tests.conftest import MakePhoto
 
@@ -41,6 +45,34 @@ def test_an_export_holds_everything_and_no_vector(
     assert exported["profile"]["birth_date"] == alice.birth_date.isoformat()
     assert [shown["id"] for shown in exported["profile"]["photos"]] == [str(photo.pk)]
     assert "features" not in json.dumps(exported)
+
+
+NOT_A_FACT = {"client", "owner", "display", "annotation"}  # see below
+
+
+def columns(model: type[Model]) -> set[str]:
+    return {field.name for field in model._meta.get_fields() if field.concrete}
+
+
+def test_an_export_leaves_out_no_column_and_no_moderators_reason(
+    alice: Profile, admin_user: User, make_photo: MakePhoto
+) -> None:
+    """But file names, which are the photo's id, and whose the rows are, said by id."""
+    photo = make_photo(alice)
+    services.reject(photo.pk, reason="blurred")
+    LogEntry.objects.log_actions(
+        admin_user.pk, [photo], CHANGE, "reject: blurred", single_object=True
+    )
+    exported = privacy.export_profile(alice.pk)
+    shown = exported["photos"][0]
+    assert exported.keys() >= columns(Profile) - NOT_A_FACT
+    assert shown.keys() >= columns(Photo) - NOT_A_FACT
+    assert exported["client_id"] == alice.client_id
+    assert (shown["status_reason"], shown["sha256"]) == ("blurred", photo.sha256)
+    assert re.fullmatch("[01]{64}", shown["dhash"])
+    (entry,) = exported["moderation"]
+    assert entry["object_id"] == str(photo.pk)
+    assert entry["change_message"] == "reject: blurred"
 
 
 def test_an_erased_person_cannot_be_exported_nor_erased_again(alice: Profile) -> None:

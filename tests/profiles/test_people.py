@@ -5,10 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.db.models import ProtectedError
 from django.utils import timezone
@@ -137,6 +140,39 @@ def test_a_blocked_person_cannot_unblock_themselves(alice: Profile) -> None:
     assert alice.status == Profile.Status.BLOCKED
 
 
+@pytest.mark.parametrize("wish", [Profile.Status.ACTIVE, Profile.Status.PAUSED])
+def test_an_unblocked_person_is_what_they_were(alice: Profile, wish: str) -> None:
+    services.update_profile(alice, status=wish)
+    for decide in (
+        services.block_profile,
+        services.block_profile,  # twice is once
+        services.unblock_profile,
+        services.unblock_profile,
+    ):
+        decide(alice)
+    alice.refresh_from_db()
+    assert alice.status == wish
+
+
+def test_a_change_under_way_does_not_hold_up_what_refers_to_the_person(
+    transactional_db: None, alice: Profile, make_photo: MakePhoto
+) -> None:
+    copy = make_photo(alice)
+    copy.pk, copy.sha256 = None, "another"
+
+    def insert() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '2s'")
+        copy.save(force_insert=True)
+        connection.close()
+
+    with transaction.atomic():
+        services.update_profile(alice, about="hello")
+        with ThreadPoolExecutor(1) as threads:
+            threads.submit(insert).result(10)
+    assert alice.photos.count() == 2
+
+
 def test_a_change_of_somebody_erased_meanwhile_is_not_found(alice: Profile) -> None:
     stale = Profile.objects.get(pk=alice.pk)
     services.erase_profile(alice)
@@ -190,6 +226,29 @@ def test_erasure_takes_files_and_all_that_was_derived(
     assert PersonVector.objects.get().profile == bella
     assert not Correction.objects.exists()
     assert {path.parent.name for path in files(media)} == {str(kept.pk)}
+
+
+def test_moderators_reasons_go_with_whom_they_are_about(
+    admin_user: User, make_person: MakePerson, make_photo: MakePhoto
+) -> None:
+    alice, bella = make_person(), make_person()
+    deleted, kept = make_photo(alice), make_photo(alice)
+    of_bella = make_photo(bella)
+    subjects: list[Profile | Photo] = [alice, bella, deleted, kept, of_bella]
+    for subject in subjects:
+        _log(admin_user, subject, "looks like a child")
+    services.delete_photo(Photo.objects.get(pk=deleted.pk))
+    assert _logged() == {str(s.pk) for s in (alice, bella, kept, of_bella)}
+    services.erase_profile(Profile.objects.get(pk=alice.pk))
+    assert _logged() == {str(bella.pk), str(of_bella.pk)}
+
+
+def _log(who: User, about: Profile | Photo, why: str) -> None:
+    LogEntry.objects.log_actions(who.pk, [about], CHANGE, why, single_object=True)
+
+
+def _logged() -> set[str | None]:
+    return set(LogEntry.objects.values_list("object_id", flat=True))
 
 
 def test_an_erasure_that_is_rolled_back_keeps_the_files(

@@ -79,6 +79,39 @@ def test_the_same_bytes_are_the_same_photo(alice: Profile, media: Path) -> None:
     assert len(files(media)) == 2
 
 
+def test_an_anchor_uploaded_again_is_live_for_another_month(
+    alice: Profile, media: Path
+) -> None:
+    anchor = add(alice, purpose=ANCHOR)
+    gone_by = timezone.now() - dt.timedelta(minutes=1)
+    Photo.objects.filter(pk=anchor.pk).update(expires_at=gone_by)
+    again = add(alice, purpose=ANCHOR)
+    assert again == anchor
+    assert again.expires_at is not None
+    assert again.expires_at - timezone.now() > dt.timedelta(days=29)
+    assert Photo.objects.usable_as_example(alice).get() == anchor
+    assert services.expire_anchors() == 0
+    assert len(files(media)) == 2
+
+
+def test_an_anchor_uploaded_again_while_old_ones_are_deleted_stays(
+    alice: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds = {add(alice, seed=seed, purpose=ANCHOR).pk: seed for seed in (1, 2)}
+    Photo.objects.update(expires_at=timezone.now())
+    real = storage.remove_on_commit
+
+    def remove(photo_ids: list[Any]) -> None:
+        """As the first of the two goes, the other is uploaded again."""
+        for other in seeds.keys() - photo_ids:
+            add(alice, seed=seeds[other], purpose=ANCHOR)
+        real(photo_ids)
+
+    monkeypatch.setattr(storage, "remove_on_commit", remove)
+    assert services.expire_anchors() == 1
+    assert Photo.objects.usable_as_example(alice).get().pk in seeds
+
+
 def test_the_same_bytes_may_be_photo_anchor_and_somebody_elses(
     alice: Profile, make_person: MakePerson
 ) -> None:
@@ -372,6 +405,19 @@ def test_the_sweep_spares_files_that_have_a_row(alice: Profile, media: Path) -> 
     add(alice)
     assert storage.sweep(older_than=-dt.timedelta(seconds=5)) == 0
     assert len(files(media)) == 2
+
+
+def test_the_sweep_passes_by_folders_that_are_not_ours(
+    transactional_db: None, alice: Profile, media: Path
+) -> None:
+    orphan = add(alice)
+    Photo.objects.all().delete()
+    shard = media / "photos" / str(orphan.pk)[:2]
+    for foreign in (media / "photos" / "lost+found" / "x", shard / "@eaDir"):
+        foreign.mkdir(parents=True)
+        (foreign / "display.webp").write_bytes(b"not ours")
+    assert storage.sweep(older_than=-dt.timedelta(seconds=5)) == 1
+    assert [path.read_bytes() for path in files(media)] == [b"not ours"] * 2
 
 
 def test_there_is_nothing_to_sweep_before_the_first_photo(db: None) -> None:
