@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from annotation.backends import weights
+from annotation.backends import annotator_version, weights
 from annotation.backends.base import AnnotatorVersion, PermanentError, Reading
 from annotation.backends.small import BATCH, SmallAnnotator
 from annotation.readout import Readout, ReadoutError
@@ -157,7 +157,10 @@ def test_the_model_card_tells_what_was_measured() -> None:
 
 
 def test_its_version_names_the_weights(small: SmallAnnotator) -> None:
-    assert small.version == AnnotatorVersion(backend="small", model=weights.NAME)
+    sha256 = hashlib.sha256(weights.NETWORK.read_bytes()).hexdigest()
+    named = AnnotatorVersion(backend="small", model=f"{weights.NAME}-{sha256[:8]}")
+    assert small.version == annotator_version("small") == named
+    assert AnnotatorVersion.of_name(named.name) == named
     assert weights.metadata()["model"] == weights.NAME
 
 
