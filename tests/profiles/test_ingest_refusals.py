@@ -403,8 +403,10 @@ def test_random_bytes_are_refused(data: bytes) -> None:
 # The message
 
 
-def test_every_refusal_suggests_a_client_error() -> None:
-    assert set(STATUS_OF_KIND.values()) <= {400, 413, 415, 422}
+def test_every_refusal_suggests_a_client_error_but_that_we_are_busy() -> None:
+    statuses = {**STATUS_OF_KIND}
+    assert statuses.pop("busy") == 503
+    assert set(statuses.values()) <= {400, 413, 415, 422}
 
 
 def test_a_refusal_says_what_to_do_and_nothing_of_the_file() -> None:
