@@ -211,9 +211,9 @@ def pack(space: FeatureSpace, features: FloatArray) -> HalfArray:
     return stored
 
 
-def pack_query(weights: FloatArray) -> HalfArray:
+def pack_query(weights: FloatArray) -> npt.NDArray[np.float32]:
     """The query, (768,): slack 0, so that the norm of what is stored adds nothing."""
-    query = np.zeros(STORED_WIDTH, dtype=np.float16)
+    query = np.zeros(STORED_WIDTH, dtype=np.float32)
     query[:WIDTH] = weights
     return query
 

@@ -1,4 +1,4 @@
-"""From scored candidates to a page of people. Pure.
+"""From candidates to people in order. Pure.
 
 The score of a candidate is a sum on the log-odds scale: the preference, then what every
 further stage adds. An order is complete: equal scores are ordered by id.
@@ -71,11 +71,3 @@ def rank(
         for i, c in enumerate(candidates)
     ]
     return sorted(ranked, key=lambda r: r.position)
-
-
-def page(
-    ranked: Sequence[Ranked], *, limit: int, after: tuple[float, str] | None = None
-) -> list[Ranked]:
-    """The first `limit` of a ranking, or those that follow the position `after`."""
-    rest = [r for r in ranked if after is None or r.position > after]
-    return rest[:limit]

@@ -36,7 +36,7 @@ from pgvector.django import MaxInnerProduct, VectorField
 
 from annotation.models import Annotation, Correction
 from annotation.services import current_readings
-from matching.features import STORED_WIDTH, WIDTH
+from matching.features import STORED_WIDTH, pack_query
 from matching.models import PersonVector, Space
 from profiles.models import ADULT_AGE, OLDEST_AGE, Photo, Profile
 from twinby.errors import InvalidError
@@ -95,11 +95,9 @@ def candidates(
     Every row that passes the filters is scored, in float32 over the stored halves: no
     index, no lost match. Ties are broken by id, so that pages never overlap.
     """
-    padded = np.zeros(STORED_WIDTH, dtype=np.float32)
-    padded[:WIDTH] = query
     exact = Cast("vector", VectorField(dimensions=STORED_WIDTH))
     rows = eligible(viewer, space=space, filters=filters).annotate(
-        distance=MaxInnerProduct(exact, padded.tolist())
+        distance=MaxInnerProduct(exact, pack_query(query).tolist())
     )
     if after is not None:
         rows = rows.filter(

@@ -5,7 +5,7 @@ import pytest
 
 from matching.features import WIDTH, FloatArray
 from matching.preference import BayesianPreference
-from matching.ranking import Candidate, Ranked, page, rank
+from matching.ranking import Candidate, Ranked, rank
 
 
 @pytest.fixture
@@ -72,23 +72,3 @@ def test_a_stage_sees_what_the_stages_before_made(taste: BayesianPreference) -> 
     (ranked,) = rank(people(new_bob=0.0), preference=taste, stages=stages)
     assert ranked.stages == {"boost": 5.0, "halve": -2.5}
     assert ranked.score == 2.5
-
-
-def test_pages_follow_each_other_without_gaps_or_repeats(
-    taste: BayesianPreference,
-) -> None:
-    ranked = rank(people(ann=1.0, bob=1.0, cy=0.5, di=2.0, ed=1.0), preference=taste)
-    first = page(ranked, limit=2)
-    second = page(ranked, limit=2, after=first[-1].position)
-    third = page(ranked, limit=2, after=second[-1].position)
-    assert names([*first, *second, *third]) == names(ranked)
-    assert page(ranked, limit=2, after=third[-1].position) == []
-
-
-def test_a_page_goes_on_though_the_last_person_shown_has_left(
-    taste: BayesianPreference,
-) -> None:
-    ranked = rank(people(ann=3.0, bob=2.0, cy=1.0), preference=taste)
-    after = ranked[1].position
-    remaining = [r for r in ranked if r.candidate.id != "bob"]
-    assert names(page(remaining, limit=5, after=after)) == ["cy"]
