@@ -134,3 +134,7 @@ class UploadForm(ExamplesForm):
 
     def given(self, side: str) -> Sequence[Any]:
         return [*super().given(side), *self.cleaned_data[f"{side}_files"]]
+
+    @property
+    def brings_photos(self) -> bool:
+        return any(self.cleaned_data[f"{side}_files"] for side in SIDES)

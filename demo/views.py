@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from demo.cards import Tile, cards, tile, wish_bars
 from demo.forms import SIDES, ExamplesForm, UploadForm
-from demo.visitors import visitor_of
+from demo.visitors import viewer_of, visitor_of
 from matching.phrases import understood
 from matching.search import Page, Query, search
 from matching.selectors import Filters
@@ -41,52 +41,54 @@ View = Callable[[HttpRequest, Profile], HttpResponse]
 
 
 def for_visitors(view: View) -> Door:
-    """A view with its visitor; where the demo is off or has no people, a 404."""
+    """A view with its viewer; where the demo is off or has no people, a 404."""
 
     @wraps(view)
     def door(request: HttpRequest) -> HttpResponse:
         if not settings.DEMO_PAGE:
             raise Http404
         try:
-            visitor = visitor_of(request.session)
+            viewer = viewer_of(request.session)
         except NotFoundError as error:
             context = {"message": error.message}
             return render(request, "demo/nobody.html", context, status=404)
-        return view(request, visitor)
+        return view(request, viewer)
 
     return door
 
 
 @require_safe
 @for_visitors
-def demo(request: HttpRequest, visitor: Profile) -> HttpResponse:
+def demo(request: HttpRequest, viewer: Profile) -> HttpResponse:
     """The photos to choose from; a query string brings a choice back."""
     form = UploadForm(request.GET) if request.GET else UploadForm()
     form.is_valid()  # cleans what was chosen; it is judged when the search is asked
-    return _choice(request, visitor, form)
+    return _choice(request, viewer, form)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @for_visitors
-def demo_search(request: HttpRequest, visitor: Profile) -> HttpResponse:
+def demo_search(request: HttpRequest, viewer: Profile) -> HttpResponse:
     """POST takes uploads in and leads to the answer, which has its own address."""
     if request.method == "POST":
-        return _ask(request, visitor)
-    return _answer(request, visitor)
+        return _ask(request, viewer)
+    return _answer(request, viewer)
 
 
-def _ask(request: HttpRequest, visitor: Profile) -> HttpResponse:
+def _ask(request: HttpRequest, viewer: Profile) -> HttpResponse:
     form = UploadForm(request.POST, request.FILES)
     if not form.is_valid():
-        return _choice(request, visitor, form, errors=form.complaints())
+        return _choice(request, viewer, form, errors=form.complaints())
+    if form.brings_photos:
+        viewer = visitor_of(request.session)
     sides = {side: list(form.cleaned_data[side]) for side in SIDES}
     try:
         for side in SIDES:
             for file in form.cleaned_data[f"{side}_files"]:
                 # One by one: what was stored before a refusal stays chosen.
-                sides[side].append(_anchor(visitor, file))
+                sides[side].append(_anchor(viewer, file))
     except DomainError as error:
-        return _choice(request, visitor, form, errors=[error.message], sides=sides)
+        return _choice(request, viewer, form, errors=[error.message], sides=sides)
     return HttpResponseRedirect(f"{reverse('demo-search')}?{form.query(sides)}")
 
 
@@ -95,20 +97,20 @@ def _anchor(visitor: Profile, file: File[bytes]) -> uuid.UUID:
     return add_photo(owner=visitor, data=data, purpose=Photo.Purpose.ANCHOR).pk
 
 
-def _answer(request: HttpRequest, visitor: Profile) -> HttpResponse:
+def _answer(request: HttpRequest, viewer: Profile) -> HttpResponse:
     form = ExamplesForm(request.GET)
     if not form.is_valid():
-        return _choice(request, visitor, form, errors=form.complaints())
-    context = _asked(visitor, form)
+        return _choice(request, viewer, form, errors=form.complaints())
+    context = _asked(viewer, form)
     try:
-        page = search(visitor, _query(form))
+        page = search(viewer, _query(form))
     except DomainError as error:
         if error.problem_kind == BEING_READ:
             context["refresh_seconds"] = REFRESH_SECONDS
             return render(request, "demo/waiting.html", context)
         words = [SAID.get(error.problem_kind, error.message)]
-        return _choice(request, visitor, form, errors=words, status=error.status)
-    context |= _found(visitor, form, page)
+        return _choice(request, viewer, form, errors=words, status=error.status)
+    context |= _found(viewer, form, page)
     return render(request, "demo/answer.html", context)
 
 
@@ -124,9 +126,9 @@ def _query(form: ExamplesForm) -> Query:
     )
 
 
-def _asked(visitor: Profile, form: ExamplesForm) -> dict[str, Any]:
+def _asked(viewer: Profile, form: ExamplesForm) -> dict[str, Any]:
     """The examples as they were given, numbered as the sentences number them."""
-    sides = {side: _given(visitor, form.cleaned_data[side]) for side in SIDES}
+    sides = {side: _given(viewer, form.cleaned_data[side]) for side in SIDES}
     return {
         **sides,
         "query": form.query(form.cleaned_data),
@@ -134,29 +136,29 @@ def _asked(visitor: Profile, form: ExamplesForm) -> dict[str, Any]:
     }
 
 
-def _given(visitor: Profile, photo_ids: Sequence[uuid.UUID]) -> list[Tile]:
-    usable = Photo.objects.usable_as_example(visitor).select_related("owner")
+def _given(viewer: Profile, photo_ids: Sequence[uuid.UUID]) -> list[Tile]:
+    usable = Photo.objects.usable_as_example(viewer).select_related("owner")
     found = usable.in_bulk(photo_ids)
     return [
-        tile(found[pk], visitor, number=number)
+        tile(found[pk], viewer, number=number)
         for number, pk in enumerate(photo_ids, start=1)
         if pk in found
     ]
 
 
-def _found(visitor: Profile, form: ExamplesForm, page: Page) -> dict[str, Any]:
+def _found(viewer: Profile, form: ExamplesForm, page: Page) -> dict[str, Any]:
     cursor = page.next_cursor
     return {
         "understood": understood(page.wishes),
         "wishes": wish_bars(page.wishes),
-        "cards": cards(page, visitor),
+        "cards": cards(page, viewer),
         "next_query": cursor and form.query(form.cleaned_data, cursor=cursor),
     }
 
 
 def _choice(
     request: HttpRequest,
-    visitor: Profile,
+    viewer: Profile,
     form: ExamplesForm,
     *,
     errors: Collection[str] = (),
@@ -171,15 +173,15 @@ def _choice(
         "errors": errors,
         "liked": liked,
         "disliked": disliked,
-        "tiles": _tiles(visitor, liked | disliked),
+        "tiles": _tiles(viewer, liked | disliked),
         "most": settings.SEARCH_MAX_EXAMPLES,
     }
     return render(request, "demo/demo.html", context, status=status if errors else 200)
 
 
-def _tiles(visitor: Profile, chosen: Collection[uuid.UUID]) -> list[Tile]:
-    """The visitor's own photos, those chosen, and one of every other person."""
-    usable = Photo.objects.usable_as_example(visitor).select_related("owner")
+def _tiles(viewer: Profile, chosen: Collection[uuid.UUID]) -> list[Tile]:
+    """The viewer's own photos, those chosen, and one of every other person."""
+    usable = Photo.objects.usable_as_example(viewer).select_related("owner")
     mine = usable.filter(purpose=Photo.Purpose.ANCHOR).order_by("-created_at")
     published = usable.filter(purpose=Photo.Purpose.PROFILE)
     picked = published.filter(pk__in=chosen)
@@ -189,4 +191,4 @@ def _tiles(visitor: Profile, chosen: Collection[uuid.UUID]) -> list[Tile]:
         .distinct("owner_id")
     )
     photos = [*mine, *picked, *others[:PEOPLE_SHOWN]]
-    return [tile(photo, visitor, number=i) for i, photo in enumerate(photos, start=1)]
+    return [tile(photo, viewer, number=i) for i, photo in enumerate(photos, start=1)]

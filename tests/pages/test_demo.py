@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from django.contrib.sessions.models import Session
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client as Web
 
 from demo.visitors import SESSION_KEY
 from profiles.models import Gender, Photo, Profile
+from profiles.services import erase_profile
 from tests.conftest import photo_bytes
 from tests.pages.conftest import read_and_index
 
@@ -218,14 +220,43 @@ def test_visitors_do_not_see_each_others_photos(web: Web, crowd: list[Profile]) 
     refused = search(other, [str(mine.pk)])
     assert refused.status_code == 404
     assert "not for you" in refused.content.decode()
+    other.post(SEARCH, {"liked_files": upload(86)})
     assert web.session[SESSION_KEY] != other.session[SESSION_KEY]
 
 
+def test_looking_and_choosing_leave_no_trace(crowd: list[Profile]) -> None:
+    chosen = {"liked": [photo_of(crowd[0])]}
+    Web().get("/")  # the first of all makes the person whom all share
+    people = set(Profile.objects.values_list("pk", flat=True))
+    for _ in range(3):
+        assert Web().get("/").status_code == 200
+        assert Web().head("/").status_code == 200
+        assert Web().get(SEARCH, chosen).status_code == 200
+        assert Web().head(SEARCH, chosen).status_code == 200
+        assert Web().post(SEARCH, chosen).status_code == 302
+    assert set(Profile.objects.values_list("pk", flat=True)) == people
+    assert len(people) == len(crowd) + 1
+    assert not Session.objects.exists()
+
+
+def test_a_refused_choice_makes_no_visitor(web: Web, crowd: list[Profile]) -> None:
+    files = [upload(seed) for seed in range(90, 96)]
+    assert web.post(SEARCH, {"liked_files": files}).status_code == 400
+    assert SESSION_KEY not in web.session
+
+
 def test_a_visitor_is_found_by_nobody(web: Web, crowd: list[Profile]) -> None:
-    web.get("/")
+    web.post(SEARCH, {"liked_files": upload(87)})
     visitor = Profile.objects.get(pk=web.session[SESSION_KEY])
     assert visitor.synthetic
     assert visitor not in Profile.objects.searchable()
+
+
+def test_a_visitor_who_was_erased_may_look_on(web: Web, crowd: list[Profile]) -> None:
+    web.post(SEARCH, {"liked_files": upload(88)})
+    erase_profile(Profile.objects.get(pk=web.session[SESSION_KEY]))
+    assert len(web.get("/").context["tiles"]) == len(crowd)
+    assert web.post(SEARCH, {"liked_files": upload(88)}).status_code == 302
 
 
 def test_uploads_need_the_token_of_their_form(crowd: list[Profile]) -> None:
