@@ -105,7 +105,7 @@ def index_people(profile_ids: Sequence[uuid.UUID], *, spaces: Sequence[Space]) -
     """Write or delete the vectors of these people: who may not be found has none."""
     # The lock makes two messages about one person take turns: the last one sees all.
     locked = Profile.objects.filter(pk__in=profile_ids).order_by("pk")
-    list(locked.select_for_update().values_list("pk", flat=True))
+    list(locked.select_for_update(no_key=True).values_list("pk", flat=True))
     photos: dict[uuid.UUID, list[uuid.UUID]] = {}
     for photo_id, owner_id in (
         Photo.objects.published()
