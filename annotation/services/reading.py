@@ -164,7 +164,7 @@ def record(row: Annotation, reading: Reading) -> None:
 def rounded(attributes: Attributes) -> dict[str, dict[str, float]]:
     """Probabilities to four decimals: finer than annotators know, half the bytes."""
     return {
-        name: {value: round(p, DECIMALS) for value, p in distribution.items()}
+        name: {value: round(float(p), DECIMALS) for value, p in distribution.items()}
         for name, distribution in attributes.items()
     }
 
