@@ -81,6 +81,10 @@ class Command(BaseCommand):
         self._say(f"The page:  {url}/")
         self._say(f"The admin: {url}/admin/ (user {name}, password {password})")
         self._say(f"The API:   {url}/v1/docs")
+        self._say(
+            f"Its client: id {accounts.credentials().client_id}, secret in"
+            " .twinby/demo_client.secret"
+        )
 
     def _print(self, lines: Iterable[str]) -> None:
         for line in lines:
