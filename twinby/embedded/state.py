@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +70,10 @@ class State:
         A killed service is gone a moment before the kernel has closed its sockets.
         """
         port = self.remembered_port(name)
-        if not port or not wait_until(
-            lambda: port_is_free(port), seconds=CLOSING_SECONDS
-        ):
-            port = free_port()
-            self.remember_port(name, port)
+        if port and wait_until(partial(port_is_free, port), seconds=CLOSING_SECONDS):
+            return port
+        port = free_port()
+        self.remember_port(name, port)
         return port
 
     def remembered_port(self, name: str) -> int | None:
