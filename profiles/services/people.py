@@ -15,6 +15,8 @@ from twinby.errors import ForbiddenError, InvalidError, NotFoundError
 
 # Two decimals of a degree are 1.1 km: near enough to search, too far to find a door.
 COARSE_DECIMALS = 2
+# Sent by an app whenever it is opened: no news for anybody.
+HEARTBEAT = {"last_active_at"}
 CHANGEABLE = frozenset(
     "birth_date gender seeking sought_age_min sought_age_max about smokes latitude "
     "longitude last_active_at status".split()
@@ -63,7 +65,8 @@ def update_profile(
     if consent is not None and consent != profile.consents:
         profile.consented_at = timezone.now() if consent else None
     profile.save()
-    signals.profile_changed.send(Profile, profile_id=profile.pk)
+    if consent is not None or changes.keys() - HEARTBEAT:
+        signals.profile_changed.send(Profile, profile_id=profile.pk)
     return profile
 
 

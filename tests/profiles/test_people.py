@@ -42,6 +42,13 @@ def files(media: Path) -> list[Path]:
     return [path for path in media.rglob("*") if path.is_file()]
 
 
+def test_a_heartbeat_is_no_news(alice: Profile, changed: list[Any]) -> None:
+    services.update_profile(alice, last_active_at=timezone.now())
+    assert changed == []
+    services.update_profile(alice, about="news")
+    assert changed == [alice.pk]
+
+
 @pytest.mark.parametrize("years", [17, 121])
 def test_it_refuses_children_and_the_impossibly_old(
     make_person: MakePerson, years: int
