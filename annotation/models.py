@@ -42,6 +42,8 @@ class Annotation(models.Model):
     )
     # {attribute: {value: probability}}, valid by annotation.schema, or {} until done.
     attributes = models.JSONField(default=dict)
+    # {attribute: probability of any value at all}; {} where the back end has no such.
+    mass = models.JSONField(default=dict, db_default={})
     gates = models.JSONField(default=dict)
     # Pooled vision features, little-endian float16, of the model's own width.
     features = models.BinaryField(null=True, editable=False)
@@ -50,6 +52,9 @@ class Annotation(models.Model):
     tokens = models.PositiveIntegerField(default=0)
     failure = models.CharField(max_length=100, blank=True)
     attempts = models.PositiveSmallIntegerField(default=0)
+    # Whoever works on a pending row holds a lease of it, and keeps renewing it.
+    lease = models.UUIDField(null=True, editable=False)
+    leased_until = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -79,6 +84,12 @@ class Annotation(models.Model):
                 fields=["updated_at"],
                 condition=Q(status="pending"),
                 name="annotation_pending",
+            ),
+            # Claiming: the oldest pending rows of one version.
+            models.Index(
+                fields=["backend", "model", "id"],
+                condition=Q(status="pending"),
+                name="annotation_claim",
             ),
         ]
 
@@ -119,3 +130,69 @@ class Correction(models.Model):
 
     def __str__(self) -> str:
         return f"{self.attribute} of {self.photo_id}"
+
+
+class Attempt(models.Model):
+    """The ledger: one try to read one photo, and what it took. It names no photo."""
+
+    backend = models.CharField(max_length=20)
+    model = models.CharField(max_length=100)
+    # A server's name in the settings; "" on a machine of our own.
+    provider = models.CharField(max_length=40, blank=True)
+    # How many tries at the same photo came before this one.
+    retry = models.PositiveSmallIntegerField(default=0)
+    # "done", or a failure's reason.
+    outcome = models.CharField(max_length=100)
+    tokens_in = models.PositiveIntegerField(default=0)
+    tokens_out = models.PositiveIntegerField(default=0)
+    gpu_seconds = models.FloatField(default=0)
+    seconds = models.FloatField(default=0)
+    cost_usd = models.DecimalField(max_digits=12, decimal_places=8, default=0)
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.outcome} by {self.model}"
+
+
+class Calibration(models.Model):
+    """How one annotator's probabilities are corrected on reading; never overwritten.
+
+    `version` is made of its content. One of an annotator's calibrations is active, or
+    none, and then its probabilities count as they are.
+    """
+
+    backend = models.CharField(max_length=20)
+    model = models.CharField(max_length=100)
+    prompt_version = models.CharField(max_length=32, blank=True)
+    schema_version = models.CharField(max_length=16)
+    version = models.CharField(max_length=16)
+    # Where it comes from: "labels" or "content_free".
+    method = models.CharField(max_length=16)
+    content = models.JSONField()
+    # Calibration error and reliability before and after, by attribute.
+    metrics = models.JSONField(default=dict)
+    created_at = models.DateTimeField(auto_now_add=True)
+    activated_at = models.DateTimeField(null=True, blank=True)
+    is_active = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=[
+                    "backend",
+                    "model",
+                    "prompt_version",
+                    "schema_version",
+                    "version",
+                ],
+                name="calibration_once_per_content",
+            ),
+            models.UniqueConstraint(
+                fields=["backend", "model", "prompt_version", "schema_version"],
+                condition=Q(is_active=True),
+                name="calibration_one_active",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.version} of {self.model}"

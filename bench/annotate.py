@@ -20,9 +20,9 @@ from annotation.backends import get_annotator
 from annotation.models import Annotation
 from bench._bench import report, timed
 from demo import loading, london
-from matching.management.progress import Progress
 from profiles import services as people
 from profiles.models import Photo
+from twinby.progress import Progress
 
 FOLDER_STORAGE = "django.core.files.storage.FileSystemStorage"
 

@@ -21,13 +21,13 @@ from django.utils import timezone
 from bench._bench import quantiles, report, timed
 from matching import search, selectors, spaces
 from matching.features import WIDTH, FeatureSpace
-from matching.management.progress import Progress
 from matching.metrics import recall_at_k
 from matching.models import Space
 from matching.search import Query
 from matching.selectors import Filters
 from profiles import services as people
 from profiles.models import Gender, Photo, Profile, years_before
+from twinby.progress import Progress
 
 LIKED = DISLIKED = 5
 K = 20

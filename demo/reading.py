@@ -13,7 +13,7 @@ from annotation import services as annotation
 from annotation.models import Annotation
 from annotation.services.requesting import version_fields
 from demo.failure import DemoError
-from matching.management.progress import Progress
+from twinby.progress import Progress
 
 PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.25

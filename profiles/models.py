@@ -279,6 +279,8 @@ class Photo(models.Model):
                 condition=Q(purpose="anchor"),
                 name="photo_anchor_expiry",
             ),
+            # The same bytes are never read twice: annotation.services.
+            models.Index(fields=["sha256"], name="photo_sha256"),
         ]
 
     def __str__(self) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -21,29 +21,65 @@ class Source(StrEnum):
 
 
 @dataclass(frozen=True)
+class Call:
+    """One try at one photo: what it took. The ledger keeps a row of each.
+
+    `provider` is a server's name in the settings, "" on this machine; `outcome` is
+    "done" or an error's reason; `seconds` is this photo's share of the wall time.
+    """
+
+    seconds: float
+    provider: str = ""
+    outcome: str = "done"
+    tokens_in: int = 0
+    tokens_out: int = 0
+    gpu_seconds: float = 0.0
+    cost_usd: float = 0.0
+
+
+@dataclass(frozen=True)
 class Reading:
-    """What one photo shows, as one annotator saw it.
+    """What one photo shows, as one annotator saw it, before any later calibration.
 
     `attributes` obeys `annotation.schema`; `features` are the annotator's pooled vision
     features, float32 of shape (width,), or None if it has none; `seconds` is this
-    photo's share of the batch's wall time.
+    photo's share of the batch's wall time; `mass` says, by attribute, how much of the
+    model's probability fell on any value at all; `calls` are the tries that it took.
     """
 
     attributes: Attributes
     gates: dict[Gate, Verdict]
     features: npt.NDArray[np.float32] | None
     seconds: float
-    cost_usd: float = 0.0
-    tokens: int = 0
     source: Source = Source.PROBABILITIES
+    mass: Mapping[str, float] = field(default_factory=dict)
+    calls: tuple[Call, ...] = ()
+
+    @property
+    def cost_usd(self) -> float:
+        """What all tries cost together."""
+        return sum(call.cost_usd for call in self.calls)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens read and written by all tries together."""
+        return sum(call.tokens_in + call.tokens_out for call in self.calls)
+
+
+class BackendUnavailableError(Exception):
+    """This back end cannot read anything here; the message says what it needs.
+
+    Weights, memory, a GPU or a key are missing: no photo is to blame, none has failed.
+    """
 
 
 class AnnotationError(Exception):
     """A photo could not be read. `reason` is a stable word, safe to store and show."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, calls: tuple[Call, ...] = ()) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.calls = calls
 
 
 class TransientError(AnnotationError):
@@ -85,7 +121,8 @@ class Annotator(Protocol):
     def read(self, photos: Sequence[bytes]) -> list[Reading | AnnotationError]:
         """Read encoded images (JPEG, PNG or WebP); one outcome each, in their order.
 
-        One bad photo fails alone. Raises TransientError only if the whole batch failed.
+        One bad photo fails alone. Raises TransientError only if the whole batch failed,
+        BackendUnavailableError if nothing can be read here at all.
         """
         ...
 

@@ -14,9 +14,9 @@ from demo.asking import Api
 from demo.failure import DemoError
 from demo.london import Face, Rater
 from matching import services
-from matching.management.progress import Progress
 from matching.models import PersonVector, Space
 from profiles.models import Client, Photo
+from twinby.progress import Progress
 
 
 class Command(BaseCommand):

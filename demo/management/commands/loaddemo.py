@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from demo import accounts, loading, london
-from matching.management.progress import Progress
+from twinby.progress import Progress
 
 
 class Command(BaseCommand):

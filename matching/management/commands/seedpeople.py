@@ -11,12 +11,12 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotation import services as annotation
 from matching import spaces
-from matching.management.progress import Progress
 from matching.seeding.seeder import Seeder
 from matching.seeding.sources import real_pairs
 from profiles import services as people
 from profiles.models import Client
 from twinby.env import env_text
+from twinby.progress import Progress
 
 
 class Command(BaseCommand):
