@@ -1,0 +1,1 @@
+"""Vision-Language Models on our own GPU, read through their logits."""
