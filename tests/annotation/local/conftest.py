@@ -1,0 +1,79 @@
+"""Tiny random models, saved in folders as a hub would have them, with tokenizers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from annotation.backends.local.configuration import LocalConfig
+
+# The usual random weights give nearly equal logits: enlarged, so that mistakes show.
+LOUDER = 6.0
+CLIP_MEAN = [0.48145466, 0.4578275, 0.40821073]
+CLIP_STD = [0.26862954, 0.26130258, 0.27577711]
+HALF = [0.5, 0.5, 0.5]
+COLOURS = {
+    "tiny_qwen2_5": (CLIP_MEAN, CLIP_STD),
+    "tiny_llava": (CLIP_MEAN, CLIP_STD),
+    "tiny_qwen3": (HALF, HALF),
+    "tiny_qwen3_5": (HALF, HALF),
+}
+
+ModelFolder = Callable[[str], Path]
+
+
+def settings_of(folder: Path, **changes: Any) -> LocalConfig:
+    """A tiny model's settings on the CPU, with photos of 112 pixels or what is said."""
+    plain: dict[str, Any] = {
+        "model": str(folder),
+        "revision": "main",
+        "device": "cpu",
+        "quantization": "none",
+        "image_side": 112,
+    }
+    return LocalConfig(**(plain | changes))
+
+
+def save_tiny(name: str, folder: Path) -> Path:
+    """Save a random model of this tiny architecture, as it would be downloaded."""
+    import torch
+
+    from annotation.backends.local import architectures
+
+    torch.manual_seed(0)
+    model, tokenizer = architectures.build(
+        name, device=torch.device("cpu"), dtype=torch.float32
+    )
+    with torch.no_grad():
+        for weights in model.parameters():
+            if weights.ndim > 1:
+                weights.mul_(LOUDER)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    mean, std = COLOURS[name]
+    colours = {"image_mean": mean, "image_std": std}
+    (folder / "preprocessor_config.json").write_text(json.dumps(colours))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
+    """The folder of a tiny model by the name of its architecture, made once."""
+
+    @cache
+    def made(name: str) -> Path:
+        return save_tiny(name, tmp_path_factory.mktemp(name))
+
+    return made
+
+
+@pytest.fixture(scope="session", autouse=True)
+def two_threads() -> None:
+    """Leave the other cores to whoever else is at work."""
+    torch = pytest.importorskip("torch", reason="needs requirements/vlm.txt")
+    torch.set_num_threads(2)
