@@ -7,8 +7,8 @@ Pure: numpy only.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import astuple, dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -21,6 +21,7 @@ STEPS: Final = 400
 RATE: Final = 0.02
 # Pulls scale to 1 and bias to 0: decides only where there are hardly any examples.
 RIDGE: Final = 1e-3
+BINS: Final = 15
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def sigmoid(logits: Floats) -> Floats:
     return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)))
 
 
-def fit_exclusive(logits: Floats, allowed: Labels) -> Scaling:
+def fit_exclusive(logits: Floats, allowed: Labels, *, ridge: float = RIDGE) -> Scaling:
     """One scale and a bias per class, (n, k) logits; by partial-label likelihood.
 
     `allowed` is 1 for every class a photo's label can mean; a row of 0 is not used.
@@ -68,11 +69,16 @@ def fit_exclusive(logits: Floats, allowed: Labels) -> Scaling:
         shared = (pull * z).sum(1).mean()
         return np.full(z.shape[1], shared), pull.mean(0)
 
-    return _descend(gradient, z.shape[1])
+    return _descend(gradient, z.shape[1], ridge)
 
 
-def fit_independent(logits: Floats, labels: Labels) -> Scaling:
-    """A scale and a bias for each class; labels 1, 0, or negative for unknown."""
+def fit_independent(
+    logits: Floats, labels: Labels, *, ridge: float | Floats = RIDGE
+) -> Scaling:
+    """A scale and a bias for each class; labels 1, 0, or negative for unknown.
+
+    `ridge` may be one number, or one for each class.
+    """
     known = labels >= 0
     count = np.maximum(known.sum(0), 1)
 
@@ -80,11 +86,13 @@ def fit_independent(logits: Floats, labels: Labels) -> Scaling:
         pull = np.where(known, sigmoid(logits * scale + bias) - labels, 0)
         return (pull * logits).sum(0) / count, pull.sum(0) / count
 
-    return _descend(gradient, logits.shape[1])
+    return _descend(gradient, logits.shape[1], ridge)
 
 
 def _descend(
-    gradient: Callable[[Floats, Floats], tuple[Floats, Floats]], classes: int
+    gradient: Callable[[Floats, Floats], tuple[Floats, Floats]],
+    classes: int,
+    ridge: float | Floats,
 ) -> Scaling:
     """Adam (Kingma & Ba, 2015) over (log scale, bias): the scale stays positive."""
     at = np.zeros((2, classes))
@@ -92,7 +100,7 @@ def _descend(
     for step in range(1, STEPS + 1):
         scale = np.exp(at[0])
         by_scale, by_bias = gradient(scale, at[1])
-        slope = np.stack([by_scale * scale, by_bias]) + RIDGE * at
+        slope = np.stack([by_scale * scale, by_bias]) + ridge * at
         mean = 0.9 * mean + 0.1 * slope
         square = 0.999 * square + 0.001 * slope**2
         unbiased = np.sqrt(square / (1 - 0.999**step)) + 1e-8
@@ -100,8 +108,50 @@ def _descend(
     return Scaling(np.exp(at[0]), at[1])
 
 
+@dataclass(frozen=True)
+class Outcomes:
+    """n things that were said and came or did not; every field is (n,).
+
+    `said` is the probability given to it, `came` 1 where it was so, `right` 1 where the
+    likelier answer was the true one, `loss` -log of the truth's probability. `weight`
+    is what it counts: the parts of one label add up to 1.
+    """
+
+    said: Floats
+    came: Floats
+    right: Floats
+    loss: Floats
+    weight: Floats
+
+    @classmethod
+    def joined(cls, parts: Iterable[Outcomes]) -> Outcomes:
+        """Those of several attributes as if they were of one."""
+        columns = zip(*(astuple(part) for part in parts), strict=True)
+        return cls(*(np.concatenate(column) for column in columns))
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Statements of about the same probability: what was said and seen, on average."""
+
+    said: float
+    came: float
+    labels: float
+
+
+def reliability(outcomes: Outcomes, bins: int = BINS) -> list[Bin]:
+    """The reliability diagram: equal bins of probability, without the empty ones."""
+    bin_of = np.minimum((outcomes.said * bins).astype(int), bins - 1)
+    weight, said, came = (
+        np.bincount(bin_of, outcomes.weight * column, minlength=bins)
+        for column in (1, outcomes.said, outcomes.came)
+    )
+    filled = zip(weight, said, came, strict=True)
+    return [Bin(s / w, c / w, w) for w, s, c in filled if w > 0]
+
+
 def expected_calibration_error(
-    probabilities: Floats, outcomes: npt.NDArray[Any], bins: int = 15
+    probabilities: Floats, outcomes: npt.NDArray[Any], bins: int = BINS
 ) -> float:
     """Mean distance of said from seen frequency over equal bins (Guo et al., 2017)."""
     bin_of = np.minimum((probabilities * bins).astype(int), bins - 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -90,6 +90,10 @@ class PermanentError(AnnotationError):
     """Trying again gives the same: the photo is broken, or it was refused."""
 
 
+# Between a version's name and the calibration that it is read by.
+CALIBRATION_MARK: Final = "#"
+
+
 @dataclass(frozen=True)
 class AnnotatorVersion:
     """Who read a photo. Two readings may be compared only if these are equal."""
@@ -106,7 +110,8 @@ class AnnotatorVersion:
 
     @classmethod
     def of_name(cls, name: str) -> AnnotatorVersion:
-        """The version that has this name."""
+        """The version that has this name, whatever calibration it is read by."""
+        name, _, _ = name.partition(CALIBRATION_MARK)
         backend, _, rest = name.partition(":")
         model, _, prompt = rest.partition("@")
         return cls(backend, model, prompt)

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from annotation.calibration import (
+    Outcomes,
     Scaling,
     expected_calibration_error,
     fit_exclusive,
     fit_independent,
+    reliability,
     sigmoid,
     softmax,
     unchanged,
@@ -88,3 +90,25 @@ def test_perfect_and_hopeless_probabilities_have_the_errors_they_should() -> Non
 def test_a_scaling_is_applied_per_class() -> None:
     scaling = Scaling(np.array([2.0, 1.0]), np.array([0.0, -1.0]))
     assert np.array_equal(scaling.apply(np.array([[1.0, 1.0]])), [[2.0, 0.0]])
+
+
+def test_a_strong_ridge_leaves_logits_as_they_are(rng: np.random.Generator) -> None:
+    logits = rng.normal(size=(20, 3))
+    allowed = np.tile(np.array([1, 0, 0], np.int8), (20, 1))
+    free, held = fit_exclusive(logits, allowed), fit_exclusive(logits, allowed, ridge=9)
+    assert np.abs(free.bias).max() > 1
+    assert np.abs(held.bias).max() < 0.15
+    classwise = fit_independent(logits, allowed, ridge=np.array([0.01, 9, 9]))
+    assert classwise.bias[0] > 1
+    assert np.abs(classwise.bias[1:]).max() < 0.15
+
+
+def test_the_bins_add_up_to_the_calibration_error(rng: np.random.Generator) -> None:
+    said = rng.random(300)
+    came = (rng.random(300) < said**2).astype(float)
+    weight, none = np.ones(300), np.zeros(300)
+    bins = reliability(Outcomes(said, came, none, none, weight))
+    assert len(bins) == 15
+    gap = sum(b.labels * abs(b.said - b.came) for b in bins) / 300
+    assert gap == pytest.approx(expected_calibration_error(said, came))
+    assert gap > 0.1
