@@ -91,6 +91,12 @@ class Annotation(models.Model):
                 condition=Q(status="pending"),
                 name="annotation_claim",
             ),
+            # What is being read now: the daily budget, and equal bytes.
+            models.Index(
+                fields=["leased_until"],
+                condition=Q(status="pending", lease__isnull=False),
+                name="annotation_leased",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -24,6 +24,7 @@ def export_annotations(profile_id: uuid.UUID) -> dict[str, Any]:
                 "status",
                 "failure",
                 "attributes",
+                "mass",
                 "gates",
                 "created_at",
             )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.dispatch import receiver
 
 from annotation import services, tasks
+from annotation.backends import backend, batch_size
 from annotation.signals import annotation_requested
 from profiles.signals import photo_added, profile_changed
 
@@ -22,9 +22,9 @@ def ask_for_a_reading(*, photo_id: uuid.UUID, **_: Any) -> None:
 @receiver(annotation_requested)
 def enqueue(*, annotation_ids: list[int], **_: Any) -> None:
     def send() -> None:
-        size = settings.ANNOTATION_BATCH
+        size, actor = batch_size(), tasks.ANNOTATE[backend().queue]
         for start in range(0, len(annotation_ids), size):
-            tasks.annotate.send(annotation_ids[start : start + size])
+            actor.send(annotation_ids[start : start + size])
 
     # Without a queue the rows stay pending, and the sweep sends them later.
     transaction.on_commit(send, robust=True)

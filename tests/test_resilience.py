@@ -154,7 +154,7 @@ def test_a_kill_in_the_middle_of_an_annotation_run_loses_no_photo(
 ) -> None:
     assert wait(lambda: site.count("done") == PHOTOS)  # the demo's own run
     site.forget_all_readings()
-    site.manage("annotate")
+    site.manage("annotate", "--queue")
     assert wait(lambda: site.count("done") >= IN_THE_MIDDLE, pause=0.01)
     getattr(site, f"kill_{victim}")()
     assert site.count("done") < PHOTOS, "the kill came too late to show anything"

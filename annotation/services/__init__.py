@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from annotation.services.claiming import MAX_ATTEMPTS, BudgetSpentError, LeasedError
 from annotation.services.correcting import certain, correct, withdraw_correction
 from annotation.services.knowing import (
     EffectiveReading,
+    as_read,
+    calibrated,
     effective_readings,
     features_width,
     reading_status,
 )
-from annotation.services.reading import MAX_ATTEMPTS, annotate, record, rounded
+from annotation.services.ledger import Costs, costs
+from annotation.services.readers import active_reader
+from annotation.services.reading import annotate
 from annotation.services.requesting import (
     Requested,
     active_version,
@@ -19,22 +24,32 @@ from annotation.services.requesting import (
     request,
     sweep,
 )
+from annotation.services.running import Result, Run
+from annotation.services.settling import rounded
 
 __all__ = [
     "MAX_ATTEMPTS",
+    "BudgetSpentError",
+    "Costs",
     "EffectiveReading",
+    "LeasedError",
     "Requested",
+    "Result",
+    "Run",
+    "active_reader",
     "active_version",
     "annotate",
+    "as_read",
+    "calibrated",
     "certain",
     "correct",
+    "costs",
     "current_readings",
     "effective_readings",
     "features_width",
     "follow_consent",
     "forget",
     "reading_status",
-    "record",
     "request",
     "rounded",
     "sweep",

@@ -2,109 +2,161 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from decimal import Decimal
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import cache
 
-import numpy as np
-import numpy.typing as npt
-from django.db import transaction
-from django.db.models import F
+from django.conf import settings
+from django.db import Error, connection
 
-import profiles.services as people
-from annotation.backends import get_annotator
+from annotation.backends import annotator_version, get_annotator
 from annotation.backends.base import (
     AnnotationError,
     Annotator,
+    BackendUnavailableError,
+    Call,
     PermanentError,
     Reading,
     TransientError,
 )
 from annotation.models import Annotation, AnnotationQuerySet
-from annotation.schema import Attributes, Gate, Verdict, problems
-from annotation.services.requesting import active_version, tell, version_fields
-from profiles.models import Photo, Profile
+from annotation.services import claiming
+from annotation.services.claiming import BudgetSpentError, Claim, LeasedError
+from annotation.services.settling import (
+    COPY,
+    Outcome,
+    Settled,
+    settle,
+    stored_reading,
+)
+from profiles.models import Photo
 from profiles.storage import annotation_bytes
 from twinby.errors import NotFoundError, UnavailableError
 
-MAX_ATTEMPTS = 8
-DECIMALS = 4
-FEATURES_TYPE = np.dtype("<f2")
+logger = logging.getLogger(__name__)
 
 
-def annotate(annotation_ids: Sequence[int]) -> int:
+def annotate(annotation_ids: Sequence[int], *, backend: str | None = None) -> int:
     """Read the photos of these pending rows; returns how many outcomes were recorded.
 
-    1. The attempt is counted before it is made: a photo that kills its worker runs out
-       of attempts as well. What failed before is tried alone, without neighbours.
-    2. The rows stay locked while the model works: a worker that dies leaves them
-       pending, and another one never does the same work beside it.
+    What failed before is tried alone, without neighbours. Where the budget is spent or
+    the back end cannot work here, the rows stay pending, without a counted attempt.
 
-    Raises TransientError if a photo is to be read again later; the others are kept.
+    Raises TransientError if a photo is to be read again later, LeasedError if somebody
+    else holds one; the others are kept.
     """
+    name = backend or settings.ANNOTATOR
+    rows = claiming.due(name).filter(pk__in=annotation_ids)
     recorded, again = 0, None
-    for batch in _begun(annotation_ids):
-        try:
-            recorded += _annotate(batch)
-        except TransientError as error:
-            _close_exhausted(batch, error.reason)
-            again = error
-        except Exception:
-            _close_exhausted(batch, "annotator-broke")
-            raise
-    if again:
-        raise again
+    try:
+        annotator = annotator_of(name)
+        for claim in _claims(rows, name):
+            settled = read(claim, annotator)
+            recorded += settled.recorded
+            again = settled.again or again
+    except (BackendUnavailableError, BudgetSpentError) as error:
+        warn_once(str(error))
+        return recorded
+    if again or rows.exists():
+        raise again or LeasedError
     return recorded
 
 
-def _due(annotation_ids: Sequence[int]) -> AnnotationQuerySet:
-    """Pending rows of the active version, of people who consent to being read."""
-    return Annotation.objects.pending().filter(
-        pk__in=annotation_ids,
-        photo__owner__in=Profile.objects.annotatable(),
-        **version_fields(),
-    )
+def annotator_of(backend: str) -> Annotator:
+    """The annotator, which must be what web processes take it for."""
+    annotator = get_annotator(backend)
+    if annotator.version != annotator_version(backend):
+        raise TransientError("another-version")  # a worker of another release
+    return annotator
 
 
-def _begun(annotation_ids: Sequence[int]) -> list[list[int]]:
-    """Batches whose attempt has been counted: the new ones, then each other alone."""
-    _close_exhausted(annotation_ids, "too-many-attempts")
-    attempts = dict(_due(annotation_ids).values_list("pk", "attempts"))
-    _due(annotation_ids).update(attempts=F("attempts") + 1)
+@cache
+def warn_once(message: str) -> None:
+    """Say why nothing is read: once, however many batches meet it."""
+    logger.warning("%s", message)
+
+
+def _claims(rows: AnnotationQuerySet, backend: str) -> Iterator[Claim]:
+    """Claims of the new rows together, then of each other alone."""
+    claiming.close_exhausted(rows)
+    attempts = dict(rows.order_by("pk").values_list("pk", "attempts"))
     fresh = [pk for pk, made in attempts.items() if made == 0]
     alone = [[pk] for pk, made in attempts.items() if made > 0]
-    return [fresh, *alone] if fresh else alone
+    for ids in [fresh, *alone] if fresh else alone:
+        some = rows.filter(pk__in=ids)
+        claim = claiming.claim(some, backend=backend, limit=len(ids))
+        if claim.rows:
+            yield claim
 
 
-def _close_exhausted(annotation_ids: Sequence[int], reason: str) -> None:
-    exhausted = Annotation.objects.pending().filter(
-        pk__in=annotation_ids, attempts__gte=MAX_ATTEMPTS
+def read(claim: Claim, annotator: Annotator) -> Settled:
+    """Read what was claimed and write it down; nothing stays claimed, come what may."""
+    try:
+        return settle(claim, _outcomes(claim, annotator))
+    finally:
+        with suppress(Error):  # without a database, the lease runs out
+            claiming.release(claim)
+
+
+def _outcomes(claim: Claim, annotator: Annotator) -> list[Outcome]:
+    """One outcome per row; the claim stays ours meanwhile."""
+    try:
+        with claiming.held(claim):
+            return _read(claim.rows, annotator)
+    except BackendUnavailableError:
+        claiming.release(claim, attempts=1)
+        raise
+    except Exception:
+        settle(claim, [TransientError("annotator-broke")] * len(claim.rows))
+        raise
+
+
+def _read(rows: Sequence[Annotation], annotator: Annotator) -> list[Outcome]:
+    """One reading for equal bytes; a file that cannot be opened fails alone."""
+    known = _readings_of_same_bytes(rows)
+    found: dict[int, Outcome] = {}
+    images: dict[int, bytes] = {}
+    content = {row.pk: row.photo.sha256 for row in rows}
+    asked: dict[str, int] = {}
+    for row in rows:
+        if content[row.pk] in known or content[row.pk] in asked:
+            continue
+        image = _image(row.photo)
+        if isinstance(image, bytes):
+            images[row.pk] = image
+            asked[content[row.pk]] = row.pk
+        else:
+            found[row.pk] = image
+    if not connection.in_atomic_block:
+        connection.close()  # a slow model keeps no connection from others
+    found |= zip(images, _ask(annotator, list(images.values())), strict=True)
+    known |= {sha256: copy(found[pk]) for sha256, pk in asked.items()}
+    return [found[pk] if pk in found else known[content[pk]] for pk in content]
+
+
+def _readings_of_same_bytes(rows: Sequence[Annotation]) -> dict[str, Outcome]:
+    """What this version has read of photos with these bytes, whosever they are."""
+    contents = {row.photo.sha256 for row in rows}
+    done = (
+        claiming.same_version(rows[0])
+        .done()
+        .filter(photo__sha256__in=contents)
+        .select_related("photo")
+        .order_by("photo__sha256", "pk")
+        .distinct("photo__sha256")
     )
-    exhausted.update(status=Annotation.Status.FAILED, failure=reason)
+    return {row.photo.sha256: copy(stored_reading(row)) for row in done}
 
 
-def _annotate(annotation_ids: Sequence[int]) -> int:
-    with transaction.atomic():
-        rows = list(
-            _due(annotation_ids)
-            .select_related("photo")
-            .select_for_update(skip_locked=True, of=("self",))
-            .order_by("pk")
-        )
-        outcomes = _read(rows)
-        for row, outcome in zip(rows, outcomes, strict=True):
-            _settle(row, outcome)
-    for outcome in outcomes:
-        if isinstance(outcome, TransientError):
-            raise outcome
-    return len(rows)
-
-
-def _read(rows: Sequence[Annotation]) -> list[Reading | AnnotationError]:
-    """One outcome per row; a file that cannot be opened fails alone."""
-    images = [_image(row.photo) for row in rows]
-    present = [image for image in images if isinstance(image, bytes)]
-    readings = iter(_annotator().read(present) if present else [])
-    return [next(readings) if isinstance(i, bytes) else i for i in images]
+def copy(outcome: Outcome) -> Outcome:
+    """The same for another photo of the same bytes, which takes nothing."""
+    if isinstance(outcome, Reading):
+        return replace(outcome, seconds=0.0, calls=COPY)
+    kind = PermanentError if isinstance(outcome, PermanentError) else TransientError
+    return kind(outcome.reason)
 
 
 def _image(photo: Photo) -> bytes | AnnotationError:
@@ -116,73 +168,18 @@ def _image(photo: Photo) -> bytes | AnnotationError:
         return TransientError("storage-unavailable")
 
 
-def _annotator() -> Annotator:
-    """The active annotator, which must be what web processes take it for."""
-    annotator = get_annotator()
-    if annotator.version != active_version():
-        raise TransientError("another-version")  # a worker of another release
-    return annotator
-
-
-def _settle(row: Annotation, outcome: Reading | AnnotationError) -> None:
-    """Record an outcome; what is to be tried again stays pending."""
-    if isinstance(outcome, TransientError):
-        return
-    if isinstance(outcome, AnnotationError):
-        fail(row, outcome.reason)
-    elif problems(outcome.attributes):
-        fail(row, "off-schema")
-    elif not np.isfinite(stored_features(outcome)).all():
-        fail(row, "features-out-of-range")
-    else:
-        record(row, outcome)
-
-
-def stored_features(reading: Reading) -> npt.NDArray[np.float16]:
-    """A reading's features as they are kept, (width,); of shape (0,) if it has none."""
-    features = np.empty(0) if reading.features is None else reading.features
-    with np.errstate(over="ignore"):  # too large becomes infinite, which is refused
-        return features.astype(FEATURES_TYPE)
-
-
-def record(row: Annotation, reading: Reading) -> None:
-    """Write a reading down, act on its gates, and tell the news."""
-    row.status = Annotation.Status.DONE
-    row.source = reading.source
-    row.attributes = rounded(reading.attributes)
-    row.gates = dict(reading.gates)
-    row.features = stored_features(reading).tobytes() or None
-    row.seconds = reading.seconds
-    row.cost_usd = Decimal(str(reading.cost_usd))
-    row.tokens = reading.tokens
-    row.failure = ""
-    row.save()
-    _apply_gates(row.photo, reading.gates)
-    tell(row.photo_id, row.photo.owner_id)
-
-
-def rounded(attributes: Attributes) -> dict[str, dict[str, float]]:
-    """Probabilities to four decimals: finer than annotators know, half the bytes."""
-    return {
-        name: {value: round(float(p), DECIMALS) for value, p in distribution.items()}
-        for name, distribution in attributes.items()
-    }
-
-
-def fail(row: Annotation, reason: str) -> None:
-    """Close a row for good, with a reason that a moderator can read."""
-    row.status = Annotation.Status.FAILED
-    row.failure = reason
-    row.save()
-
-
-def _apply_gates(photo: Photo, gates: dict[Gate, Verdict]) -> None:
-    """A failed gate quarantines; four passes publish; people have the last word.
-
-    An anchor is published to nobody, whatever it passes.
-    """
-    failed = sorted(gate for gate, verdict in gates.items() if verdict == Verdict.FAIL)
-    if failed:
-        people.quarantine(photo.pk, reason=f"failed: {', '.join(failed)}")
-    elif not photo.is_anchor and all(gates.get(g) == Verdict.PASS for g in Gate):
-        people.approve(photo.pk, source=Photo.ApprovalSource.GATES)
+def _ask(annotator: Annotator, images: Sequence[bytes]) -> list[Outcome]:
+    """One outcome per image; errors say what their share of the time was."""
+    if not images:
+        return []
+    started = time.monotonic()
+    try:
+        outcomes = annotator.read(images)
+    except TransientError as error:
+        others = [TransientError(error.reason) for _ in images[1:]]
+        outcomes = [error, *others]
+    share = (time.monotonic() - started) / len(images)
+    for outcome in outcomes:
+        if isinstance(outcome, AnnotationError) and not outcome.calls:
+            outcome.calls = (Call(share, outcome=outcome.reason),)
+    return outcomes

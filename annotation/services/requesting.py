@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from annotation import signals
@@ -16,7 +16,9 @@ from annotation.backends import annotator_version
 from annotation.backends.base import AnnotatorVersion
 from annotation.models import Annotation, AnnotationQuerySet
 from annotation.schema import SCHEMA_VERSION
-from profiles.models import Photo, Profile
+from profiles.models import Photo, PhotoQuerySet, Profile
+
+CHUNK = 2_000
 
 
 @dataclass(frozen=True)
@@ -105,9 +107,32 @@ def sweep(*, older_than: dt.timedelta, limit: int) -> int:
     return len(request(ids).queued)
 
 
-def unread(photos: QuerySet[Photo]) -> QuerySet[Photo]:
-    """Those of the photos for which the active version has not even been asked."""
-    return photos.exclude(annotations__in=Annotation.objects.filter(**version_fields()))
+def unread(
+    photos: PhotoQuerySet, version: AnnotatorVersion | None = None
+) -> PhotoQuerySet:
+    """Those of the photos for which the version has not even been asked."""
+    rows = Annotation.objects.filter(photo=OuterRef("pk"), **version_fields(version))
+    return photos.filter(~Exists(rows))
+
+
+def add_rows(
+    photos: PhotoQuerySet, version: AnnotatorVersion, *, limit: int
+) -> Iterator[int]:
+    """Add pending rows for at most `limit` unread photos, and tell nobody.
+
+    Yields how many after each chunk; the photos are gone through once.
+    """
+    fields, last = version_fields(version), uuid.UUID(int=0)
+    while limit > 0:
+        some = unread(photos, version).filter(pk__gt=last).order_by("pk")
+        ids = list(some.values_list("pk", flat=True)[: min(limit, CHUNK)])
+        if not ids:
+            return
+        Annotation.objects.bulk_create(
+            [Annotation(photo_id=pk, **fields) for pk in ids], ignore_conflicts=True
+        )
+        limit, last = limit - len(ids), ids[-1]
+        yield len(ids)
 
 
 def follow_consent(profile_id: uuid.UUID) -> None:

@@ -116,6 +116,6 @@ def test_the_sweep_asks_for_what_was_never_read(
 ) -> None:
     make_photo(alice)
     Annotation.objects.all().delete()
-    call_command("annotate")
+    call_command("annotate", "--queue")
     assert json.loads(capsys.readouterr().out) == {"queued": 1}
     assert Annotation.objects.pending().count() == 1

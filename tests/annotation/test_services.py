@@ -67,7 +67,7 @@ def reading(**verdicts: Verdict) -> Reading:
 def script(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scripted]:
     def install(*outcomes: Outcome | BaseException) -> Scripted:
         annotator = Scripted(*outcomes)
-        monkeypatch.setattr(reading_service, "get_annotator", lambda: annotator)
+        monkeypatch.setattr(reading_service, "get_annotator", lambda _: annotator)
         return annotator
 
     return install

@@ -28,8 +28,9 @@ WEB = [
 # stack of 2 MB, once ended a web process with SIGSEGV.
 NUMERICS = {"OPENBLAS_NUM_THREADS": "1", "RUST_MIN_STACK": "16777216"}
 WORKER = ["rundramatiq", "--processes", "1", "--threads", "2"]
-# Dramatiq would wait ten minutes for its jobs; they run again elsewhere.
-WORKER_STOP = ["--worker-shutdown-timeout", "8000"]
+# Dramatiq would wait ten minutes for its jobs. Batches of a large model take seconds
+# each, and every thread may hold one; what takes longer runs again elsewhere.
+WORKER_STOP = ["--worker-shutdown-timeout", "30000"]
 
 
 class Site:

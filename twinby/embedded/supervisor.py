@@ -19,7 +19,7 @@ TICK_SECONDS = 0.25
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
 HEALTHY_SECONDS = 60.0  # after so long a run, an end counts as the first again
-STOP_SECONDS = 15.0
+STOP_SECONDS = 40.0  # more than a worker takes for the batches it holds
 SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
 
 

@@ -136,6 +136,7 @@ DRAMATIQ_BROKER = {
         "dramatiq.middleware.Retries",
         "dramatiq.middleware.CurrentMessage",
         "django_dramatiq.middleware.DbConnectionsMiddleware",
+        "annotation.worker.CloseAnnotators",
     ],
 }
 DRAMATIQ_CRONTAB = {"REDIS_URL": REDIS_URL}
@@ -184,7 +185,9 @@ PHOTO_LINK_SECONDS = env_int("TWINBY_PHOTO_LINK_SECONDS", 900)
 # Annotation and matching --------------------------------------------------------------
 
 ANNOTATOR = env_text("TWINBY_ANNOTATOR", "small")
-ANNOTATION_BATCH = env_int("TWINBY_ANNOTATION_BATCH", 16)
+# Photos read at a time, for 0 the back end's own number; dollars a day (UTC), 0 for any.
+ANNOTATION_BATCH = env_int("TWINBY_ANNOTATION_BATCH", 0)
+ANNOTATION_DAILY_BUDGET_USD = env_float("TWINBY_DAILY_BUDGET_USD", 0.0)
 TRAINING_DATA = Path(env_text("TWINBY_DATA", str(ROOT.parent / "shared" / "data")))
 # Weights trained on data for research only: a production check warns until this is set.
 ACCEPT_RESEARCH_WEIGHTS = env_bool("TWINBY_ACCEPT_RESEARCH_WEIGHTS", default=False)

@@ -9,13 +9,13 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from annotation.backends import UnknownBackendError, get_annotator
+from annotation.backends import UnknownBackendError, batch_size, get_annotator
 from annotation.backends.base import (
     AnnotationError,
     Annotator,
+    BackendUnavailableError,
     Reading,
     TransientError,
 )
@@ -48,19 +48,22 @@ class Command(BaseCommand):
             annotator = get_annotator(options["backend"])
         except UnknownBackendError as error:
             raise CommandError(str(error)) from None
+        groups = list(batches(files, batch_size(options["backend"])))
         if options["jsonl"] == "-":
-            self._write(annotator, files, sys.stdout)
+            self._write(annotator, groups, sys.stdout)
         else:
             with Path(options["jsonl"]).open("w", encoding="utf-8") as out:
-                self._write(annotator, files, out)
+                self._write(annotator, groups, out)
 
-    def _write(self, annotator: Annotator, files: list[Path], out: IO[str]) -> None:
-        done = 0
-        for batch in batches(files, settings.ANNOTATION_BATCH):
+    def _write(
+        self, annotator: Annotator, groups: list[list[Path]], out: IO[str]
+    ) -> None:
+        done, total = 0, sum(map(len, groups))
+        for batch in groups:
             for line in read_batch(annotator, batch):
                 out.write(json.dumps(line) + "\n")
             done += len(batch)
-            self.stderr.write(f"\r{done}/{len(files)} photos", ending="")
+            self.stderr.write(f"\r{done}/{total} photos", ending="")
         self.stderr.write("")
 
 
@@ -109,6 +112,8 @@ def outcomes_of(
         return annotator.read(images)
     except TransientError as error:
         return [error] * len(images)
+    except BackendUnavailableError as error:
+        raise CommandError(str(error)) from None
 
 
 def described(file: Path, outcome: Reading | AnnotationError) -> dict[str, Any]:

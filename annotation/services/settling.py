@@ -1,0 +1,197 @@
+"""What became of photos that were read: written down, or dropped if not ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from django.db import transaction
+
+import profiles.services as people
+from annotation.backends.base import (
+    AnnotationError,
+    Call,
+    PermanentError,
+    Reading,
+    Source,
+    TransientError,
+)
+from annotation.models import Annotation
+from annotation.schema import BY_NAME, Attributes, Gate, Verdict, problems
+from annotation.services import ledger
+from annotation.services.claiming import MAX_ATTEMPTS, Claim
+from annotation.services.requesting import tell
+from profiles.models import Photo, Profile
+
+DECIMALS = 4
+FEATURES_TYPE = np.dtype("<f2")
+WRITTEN = [
+    *("status", "source", "attributes", "mass", "gates", "features", "seconds"),
+    *("cost_usd", "tokens", "failure", "lease", "leased_until", "updated_at"),
+]
+COPY = (Call(0.0, outcome=ledger.COPIED),)
+
+Outcome = Reading | AnnotationError
+
+
+@dataclass(frozen=True)
+class Settled:
+    """How many rows are done by a reading or a copy, have failed, or stay pending."""
+
+    read: int = 0
+    copied: int = 0
+    failed: int = 0
+    again: TransientError | None = None
+
+    @property
+    def recorded(self) -> int:
+        return self.read + self.copied + self.failed
+
+
+@transaction.atomic
+def settle(claim: Claim, outcomes: Sequence[Outcome]) -> Settled:
+    """Write down one outcome per claimed row, act on its gates, and tell the news.
+
+    What somebody else has taken from us is dropped, and what a person no longer
+    consents to; the ledger keeps what it took, which names no photo.
+    """
+    judged = [judgement(outcome) for outcome in outcomes]
+    tries = zip(claim.rows, map(calls_of, judged), strict=True)
+    ledger.write(tries)
+    by_pk = {row.pk: what for row, what in zip(claim.rows, judged, strict=True)}
+    rows = _still_ours(claim)
+    for row in rows:
+        _take_down(row, by_pk[row.pk])
+    _write(rows)
+    return _tell_all(rows, by_pk)
+
+
+def _still_ours(claim: Claim) -> list[Annotation]:
+    consenting = claim.ours().filter(photo__owner__in=Profile.objects.annotatable())
+    locked = consenting.select_for_update(of=("self",)).select_related("photo")
+    return list(locked.order_by("pk"))
+
+
+def judgement(outcome: Outcome) -> Outcome:
+    """What may be stored of an outcome, or the error that it is.
+
+    Of a photo that may show somebody under age nothing is kept but the gates.
+    """
+    if isinstance(outcome, AnnotationError):
+        return outcome
+    if outcome.gates.get(Gate.ADULTS) == Verdict.FAIL:
+        return replace(outcome, attributes={}, mass={}, features=None)
+    if problems(outcome.attributes) or not _is_mass(outcome.mass):
+        return refused(outcome, "off-schema")
+    if not np.isfinite(stored_features(outcome)).all():
+        return refused(outcome, "features-out-of-range")
+    return outcome
+
+
+def _is_mass(mass: Mapping[str, float]) -> bool:
+    return mass.keys() <= BY_NAME.keys() and bool(np.isfinite([*mass.values()]).all())
+
+
+def refused(reading: Reading, reason: str) -> PermanentError:
+    """A reading that cannot be stored, as an error that took the same tries."""
+    *before, last = calls_of(reading)
+    return PermanentError(reason, (*before, replace(last, outcome=reason)))
+
+
+def calls_of(outcome: Outcome) -> tuple[Call, ...]:
+    """The tries that an outcome took: one, where the back end does not say."""
+    if outcome.calls:
+        return outcome.calls
+    if isinstance(outcome, AnnotationError):
+        return (Call(0.0, outcome=outcome.reason),)
+    return (Call(outcome.seconds),)
+
+
+def stored_features(reading: Reading) -> npt.NDArray[np.float16]:
+    """A reading's features as they are kept, (width,); of shape (0,) if it has none."""
+    features = np.empty(0) if reading.features is None else reading.features
+    with np.errstate(over="ignore"):  # too large becomes infinite, which is refused
+        return features.astype(FEATURES_TYPE)
+
+
+def _take_down(row: Annotation, outcome: Outcome) -> None:
+    """Change a row, not yet saved; what is to be tried again stays pending."""
+    row.lease = row.leased_until = None
+    if isinstance(outcome, Reading):
+        _take_down_reading(row, outcome)
+    elif isinstance(outcome, PermanentError) or row.attempts >= MAX_ATTEMPTS:
+        row.status = Annotation.Status.FAILED
+        row.failure = outcome.reason
+
+
+def _take_down_reading(row: Annotation, reading: Reading) -> None:
+    row.status = Annotation.Status.DONE
+    row.source = reading.source
+    row.attributes = rounded(reading.attributes)
+    row.mass = {name: round(float(m), DECIMALS) for name, m in reading.mass.items()}
+    row.gates = dict(reading.gates)
+    row.features = stored_features(reading).tobytes() or None
+    row.seconds = reading.seconds
+    row.cost_usd = ledger.usd(reading.cost_usd)
+    row.tokens = reading.tokens
+    row.failure = ""
+
+
+def stored_reading(row: Annotation) -> Reading:
+    """What a row keeps of a reading, as a reading again; its tries are not kept."""
+    features = None
+    if row.features is not None:
+        features = np.frombuffer(row.features, FEATURES_TYPE).astype(np.float32)
+    return Reading(
+        attributes=row.attributes,
+        gates={Gate(gate): Verdict(verdict) for gate, verdict in row.gates.items()},
+        features=features,
+        seconds=row.seconds,
+        source=Source(row.source),
+        mass=row.mass,
+    )
+
+
+def rounded(attributes: Attributes) -> dict[str, dict[str, float]]:
+    """Probabilities to four decimals: finer than annotators know, half the bytes."""
+    return {
+        name: {value: round(float(p), DECIMALS) for value, p in distribution.items()}
+        for name, distribution in attributes.items()
+    }
+
+
+def _write(rows: Sequence[Annotation]) -> None:
+    """One statement; a bulk_update's CASE for every value takes Django far longer."""
+    Annotation.objects.bulk_create(
+        rows, update_conflicts=True, unique_fields=["id"], update_fields=WRITTEN
+    )
+
+
+def _tell_all(rows: Sequence[Annotation], outcomes: Mapping[int, Outcome]) -> Settled:
+    status = [row.status for row in rows]
+    done = [row for row in rows if row.status == Annotation.Status.DONE]
+    for row in done:
+        _apply_gates(row.photo, row.gates)
+        tell(row.photo_id, row.photo.owner_id)
+    transient = [o for r in rows if isinstance(o := outcomes[r.pk], TransientError)]
+    copied = sum(outcomes[row.pk].calls == COPY for row in done)
+    return Settled(
+        read=len(done) - copied,
+        copied=copied,
+        failed=status.count(Annotation.Status.FAILED),
+        again=transient[0] if transient else None,
+    )
+
+
+def _apply_gates(photo: Photo, gates: Mapping[str, str]) -> None:
+    """A failed gate quarantines; four passes publish; people have the last word.
+
+    An anchor is published to nobody, whatever it passes.
+    """
+    failed = sorted(gate for gate, verdict in gates.items() if verdict == Verdict.FAIL)
+    if failed:
+        people.quarantine(photo.pk, reason=f"failed: {', '.join(failed)}")
+    elif not photo.is_anchor and all(gates.get(g) == Verdict.PASS for g in Gate):
+        people.approve(photo.pk, source=Photo.ApprovalSource.GATES)
