@@ -15,9 +15,15 @@ from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 
 from annotation import services
-from annotation.models import Annotation, Correction
-from annotation.moderation import CorrectionForm, label, said, sections
-from annotation.schema import BY_NAME, SCHEMA, Attribute
+from annotation.models import Annotation, Attempt, Calibration, Correction
+from annotation.moderation import (
+    CorrectionForm,
+    calibration_figure,
+    label,
+    said,
+    sections,
+)
+from annotation.schema import BY_NAME, SCHEMA, Attribute, Attributes
 from profiles.models import Photo
 from profiles.moderation import (
     PhotoAdmin,
@@ -61,6 +67,7 @@ class AnnotatedPhotoAdmin(PhotoAdmin):
             "picture": picture_path(photo),
             "sections": reading
             and sections(reading.attributes, corrected=reading.corrected),
+            "reader": reading and reading.annotator,
             "unread": f"{status} {failure}".strip(),
             "machine": photo.annotations.order_by("-updated_at").defer("features"),
             "corrections": [
@@ -144,7 +151,7 @@ class AnnotationAdmin(ReadOnlyAdmin):
     list_select_related = ("photo",)
     search_fields = ("photo__id",)
     ordering = ("-updated_at",)
-    readonly_fields = ("face", "probabilities")
+    readonly_fields = ("face", "probabilities", "reader", "as_read")
     exclude = ("attributes", "features")
     list_per_page = 50
 
@@ -166,9 +173,24 @@ class AnnotationAdmin(ReadOnlyAdmin):
     def probabilities(self, row: Annotation) -> SafeString | str:
         if row.status != Annotation.Status.DONE:
             return row.failure or row.status
-        return render_to_string(
-            "admin/_reading.html", {"sections": sections(row.attributes)}
-        )
+        return reading_table(row.attributes)
+
+    @admin.display(description="read by")
+    def reader(self, row: Annotation) -> str:
+        return services.as_read(row).annotator
+
+    @admin.display(description="as it is read")
+    def as_read(self, row: Annotation) -> SafeString | str:
+        """Calibrated, and without what the model did not answer; before corrections."""
+        if row.status != Annotation.Status.DONE:
+            return row.failure or row.status
+        seen = services.as_read(row).attributes
+        return "as it was said" if seen == row.attributes else reading_table(seen)
+
+
+def reading_table(attributes: Attributes) -> SafeString:
+    """Every attribute with its probabilities, as HTML."""
+    return render_to_string("admin/_reading.html", {"sections": sections(attributes)})
 
 
 @admin.register(Correction)
@@ -209,3 +231,70 @@ class CorrectionAdmin(ReadOnlyAdmin):
         for row in done:
             self.log_change(request, row, "withdrawn")
         self.message_user(request, f"{len(done)} withdrawn.")
+
+
+class RecordAdmin(ReadOnlyAdmin):
+    """What was done, for operators: nobody changes it."""
+
+    def has_change_permission(
+        self, request: HttpRequest, obj: Any | None = None
+    ) -> bool:
+        return False
+
+
+@admin.register(Attempt)
+class AttemptAdmin(RecordAdmin):
+    """The ledger: every try to read a photo, and what it took."""
+
+    list_display = (
+        "created_at",
+        "backend",
+        "model",
+        "provider",
+        "outcome",
+        "retry",
+        "tokens_in",
+        "tokens_out",
+        "gpu_seconds",
+        "seconds",
+        "cost_usd",
+    )
+    list_filter = ("backend", "model", "provider", "outcome")
+    date_hierarchy = "created_at"
+    ordering = ("-created_at",)
+    # The ledger has a row per photo and try: counting all of them takes long.
+    show_full_result_count = False
+
+
+@admin.register(Calibration)
+class CalibrationAdmin(RecordAdmin):
+    """Every calibration there ever was, and what it was worth on photos held out."""
+
+    list_display = (
+        "version",
+        "backend",
+        "model",
+        "method",
+        "is_active",
+        "labels",
+        "before",
+        "after",
+        "created_at",
+    )
+    list_filter = ("is_active", "backend", "model", "method")
+    ordering = ("-created_at",)
+    readonly_fields = ("labels", "before", "after")
+    # The figures of every attribute are in what the command has printed.
+    exclude = ("metrics",)
+
+    @admin.display(description="labels")
+    def labels(self, row: Calibration) -> str:
+        return calibration_figure(row, "labels")
+
+    @admin.display(description="error before")
+    def before(self, row: Calibration) -> str:
+        return calibration_figure(row, "before")
+
+    @admin.display(description="error after")
+    def after(self, row: Calibration) -> str:
+        return calibration_figure(row, "after")

@@ -8,6 +8,8 @@ from typing import Any
 
 from django import forms
 
+from annotation.labels import NONE_OF_THESE
+from annotation.models import Calibration
 from annotation.schema import (
     NOT_VISIBLE,
     SCHEMA,
@@ -21,7 +23,6 @@ from annotation.schema import (
 # Likelier values are drawn, all others are listed in small print.
 DRAWN = 0.1
 REASON_LENGTH = 500
-NONE_OF_THESE = "none_of_these"
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,16 @@ def said(distribution: Distribution) -> str:
     """What a correction says, in words."""
     sure = [label(value) for value, p in distribution.items() if p]
     return ", ".join(sure) or label(NONE_OF_THESE)
+
+
+def calibration_figure(row: Calibration, name: str) -> str:
+    """A calibration's labels, or its errors before or after, on photos held out."""
+    overall = row.metrics.get("overall")
+    if not overall:
+        return "-"
+    if name == "labels":
+        return str(overall["labels"])
+    return f"ECE {overall[name]['ece']:.3f}, NLL {overall[name]['nll']:.3f}"
 
 
 class CorrectionForm(forms.Form):

@@ -54,7 +54,7 @@ def fit_feature_space() -> Space:
 def _fitted() -> tuple[FeatureSpace, int]:
     """A space fitted to a sample of the published photos, and how many these were."""
     frame = {
-        "model": annotation.active_version().name,
+        "model": annotation.active_reader(),
         "projection": current_projection(),
     }
     published = Photo.objects.published().order_by("sha256")  # as good as at random

@@ -73,7 +73,7 @@ def active_space() -> Space:
 @transaction.atomic
 def _found_space() -> Space:
     neutral = neutral_space(
-        model=annotation.active_version().name, projection=current_projection()
+        model=annotation.active_reader(), projection=current_projection()
     )
     space, _ = Space.objects.get_or_create(
         version=neutral.version, defaults={"content": neutral.to_dict()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,17 +12,25 @@ import numpy.typing as npt
 
 from annotation.backends.base import AnnotatorVersion
 from annotation.models import Annotation, Correction
-from annotation.schema import BY_NAME, Attributes, unseen_attributes
-from annotation.services.reading import FEATURES_TYPE
+from annotation.recalibration import RawReading
+from annotation.schema import BY_NAME, Attributes, Distribution
+from annotation.services.readers import (
+    active_reader,
+    calibrator_of,
+    raw_reading,
+    reader_of,
+    version_of,
+)
 from annotation.services.requesting import current_readings, version_fields
+from annotation.services.settling import FEATURES_TYPE
 
 
 @dataclass(frozen=True)
 class EffectiveReading:
-    """What is taken to be true of a photo: corrections over an annotator's reading.
+    """What is taken to be true of a photo: corrections over a calibrated reading.
 
-    `features` are float32 of shape (width,), comparable only within one `annotator`,
-    which is the name of its version.
+    `annotator` is the name of the reader, see `readers`: readings are comparable only
+    within one. `features` are float32 of shape (width,).
     """
 
     attributes: Attributes
@@ -36,17 +44,34 @@ def effective_readings(
 ) -> dict[uuid.UUID, EffectiveReading]:
     """What is seen in each photo; photos that have not been read are absent.
 
-    The active version's reading counts, or that of the version named `annotator`
-    where there is one: so that a search stays in its feature space while photos are
-    read anew.
+    The active reader's reading counts, or that of the reader named `annotator` where
+    there is one, by exactly the calibration in that name: so that a search stays in its
+    feature space while photos are read anew, or another calibration is activated.
     """
     ids = list(photo_ids)
-    rows = {}
-    for row in current_readings(annotator).filter(photo_id__in=ids):
-        if row.photo_id not in rows or _version_name(row) == annotator:
+    reader = annotator or active_reader()
+    wanted = AnnotatorVersion.of_name(reader)
+    rows: dict[uuid.UUID, Annotation] = {}
+    for row in current_readings(reader).filter(photo_id__in=ids):
+        if row.photo_id not in rows or version_of(row) == wanted:
             rows[row.photo_id] = row
     corrections = _standing_corrections(ids)
-    return {pk: _effective(row, corrections.get(pk, {})) for pk, row in rows.items()}
+    named = [row for row in rows.values() if version_of(row) == wanted]
+    others = [row for row in rows.values() if version_of(row) != wanted]
+    found = _effective(named, reader, corrections) if named else {}
+    if others:
+        found |= _effective(others, active_reader(), corrections)
+    return found
+
+
+def calibrated(reader: str, said: Iterable[Attributes]) -> list[Attributes]:
+    """What an annotator has said, or might have said, as this reader reads it."""
+    return [*calibrator_of(reader).read([RawReading(one) for one in said])]
+
+
+def as_read(row: Annotation) -> EffectiveReading:
+    """One row as its version is read at present, without corrections."""
+    return _effective([row], reader_of(version_of(row)), {})[row.photo_id]
 
 
 def _standing_corrections(
@@ -56,25 +81,34 @@ def _standing_corrections(
     rows = Correction.objects.standing().filter(photo_id__in=ids)
     for row in rows.values_list("photo_id", "attribute", "distribution"):
         photo_id, attribute, distribution = row
-        corrections.setdefault(photo_id, {})[attribute] = distribution
+        if attribute in BY_NAME:
+            corrections.setdefault(photo_id, {})[attribute] = distribution
     return corrections
 
 
-def _version_name(row: Annotation) -> str:
-    return AnnotatorVersion(row.backend, row.model, row.prompt_version).name
+def _effective(
+    rows: Sequence[Annotation],
+    reader: str,
+    corrections: Mapping[uuid.UUID, Mapping[str, Distribution]],
+) -> dict[uuid.UUID, EffectiveReading]:
+    """Those rows, all of this reader's version, by photo."""
+    seen = calibrator_of(reader).read([raw_reading(row) for row in rows])
+    found = {}
+    for row, attributes in zip(rows, seen, strict=True):
+        corrected = corrections.get(row.photo_id, {})
+        found[row.photo_id] = EffectiveReading(
+            attributes={**attributes, **corrected},
+            features=_features(row),
+            annotator=reader,
+            corrected=frozenset(corrected),
+        )
+    return found
 
 
-def _effective(row: Annotation, corrections: dict[str, Any]) -> EffectiveReading:
-    known = {name: d for name, d in corrections.items() if name in BY_NAME}
-    features = None
-    if row.features is not None:
-        features = np.frombuffer(row.features, FEATURES_TYPE).astype(np.float32)
-    return EffectiveReading(
-        attributes={**unseen_attributes(), **row.attributes, **known},
-        features=features,
-        annotator=_version_name(row),
-        corrected=frozenset(known),
-    )
+def _features(row: Annotation) -> npt.NDArray[np.float32] | None:
+    if row.features is None:
+        return None
+    return np.frombuffer(row.features, FEATURES_TYPE).astype(np.float32)
 
 
 def features_width() -> int | None:

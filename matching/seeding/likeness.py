@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from annotation.schema import SCHEMA, Attributes, Kind
+from annotation.schema import NOT_VISIBLE, SCHEMA, Attributes, Kind
 from matching.features import (
     ATTRIBUTE_WIDTH,
     MIN_VISIBILITY,
@@ -51,6 +51,11 @@ class Readings:
     def __getitem__(self, rows: Any) -> Readings:
         return Readings(self.p[rows], self.seen[rows], self.features[rows])
 
+    def attributes(self) -> list[dict[str, dict[str, float]]]:
+        """Each photo in the words of the schema."""
+        rows = zip(self.p.tolist(), self.seen.tolist(), strict=True)
+        return [_in_words(p, seen) for p, seen in rows]
+
     def stored(self) -> Readings:
         """As they will be read back: four decimals, and features as float16."""
         return Readings(
@@ -58,6 +63,16 @@ class Readings:
             1 - (1 - self.seen).round(DECIMALS),
             self.features.astype(np.float16).astype(np.float64),
         )
+
+
+def _in_words(p: list[float], seen: list[float]) -> dict[str, dict[str, float]]:
+    return {
+        a.name: {
+            NOT_VISIBLE: 1 - visible,
+            **dict(zip(a.values, p[VALUE_SLICES[a.name]], strict=True)),
+        }
+        for a, visible in zip(SCHEMA, seen, strict=True)
+    }
 
 
 def readings(attributes: Iterable[Attributes], features: npt.ArrayLike) -> Readings:

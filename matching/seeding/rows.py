@@ -22,7 +22,7 @@ from psycopg.types.json import Jsonb
 from annotation.models import Annotation
 from annotation.schema import NOT_VISIBLE, SCHEMA, SCHEMA_VERSION
 from annotation.services import active_version
-from annotation.services.reading import FEATURES_TYPE
+from annotation.services.settling import FEATURES_TYPE
 from matching.features import SIZES, VALUE_SLICES, HalfArray
 from matching.models import PersonVector, Space
 from matching.seeding import crowd
@@ -40,13 +40,15 @@ TABLES = (Profile, Photo, Annotation, PersonVector)
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """n people with one photo each, which the active annotator would read as `photos`.
+    """n people with one photo each, of which the active annotator would say `photos`.
 
-    `features` (n, 644) are the people's, `vectors` (n, 768) the same as stored.
+    `read` is the same as the space's reader reads it. `features` (n, 644) are the
+    people's, `vectors` (n, 768) the same as stored.
     """
 
     declared: Sequence[Declaration]
     photos: Readings
+    read: Readings
     features: FloatArray
     vectors: HalfArray
     made_at: dt.datetime
@@ -181,7 +183,7 @@ def _vectors(
     people: Sequence[uuid.UUID],
     batch: Batch,
 ) -> Iterator[tuple[Any, ...]]:
-    p, known = crowd.presence(batch.photos)
+    p, known = crowd.presence(batch.read)
     shown = np.repeat(known, SIZES, axis=1)
     for pk, vector, chance, flags, values in zip(
         people, batch.vectors, p.round(DECIMALS), known, shown, strict=True

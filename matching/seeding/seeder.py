@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -13,7 +14,9 @@ from django.conf import settings
 from django.db import connections
 from django.utils import timezone
 
+from annotation import services as annotation
 from matching import spaces
+from matching.features import probabilities
 from matching.models import Space
 from matching.seeding import crowd, rows
 from matching.seeding.declarations import Member, declarations, members
@@ -82,10 +85,12 @@ class Seeder:
         now = timezone.now()
         chosen = self._members(count)
         photos = vary(self._likes_of(chosen), self.like, self.rng).stored()
-        features = self._features(photos)
+        read = self._as_read(photos)
+        features = self._features(read)
         return rows.Batch(
             declared=declarations(chosen, self.rng, now),
             photos=photos,
+            read=read,
             features=features,
             vectors=crowd.packed(self.frame, features),
             made_at=now,
@@ -103,13 +108,20 @@ class Seeder:
         picked = [own[int(c * len(own))] for own, c in zip(alike, chance, strict=True)]
         return self.real.first[picked]
 
+    def _as_read(self, photos: Readings) -> Readings:
+        """By the space's reader: rows keep what was said before any calibration."""
+        read = annotation.calibrated(self.frame.model, photos.attributes())
+        p, seen = probabilities(read)
+        return replace(photos, p=p, seen=seen)
+
     def _features(self, photos: Readings) -> FloatArray:
         project = spaces.projection_for(photos.features.shape[1])
         return crowd.features(self.frame, photos, project)
 
     def _neighbours(self, seeded: crowd.Nearest) -> dict[str, Any]:
         """Real people beside as many seeded ones, and beside the whole crowd."""
-        one, other = map(self._features, (self.real.first, self.real.second))
+        pairs = (self.real.first, self.real.second)
+        one, other = (self._features(self._as_read(photos)) for photos in pairs)
         people = seeded.people
         return {
             "real": crowd.among_themselves(one[: len(people)]),

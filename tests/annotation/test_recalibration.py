@@ -320,7 +320,7 @@ def test_a_label_of_two_values_does_not_choose_between_them() -> None:
     photo = RawReading(reading(hair_color={"red": 0.3, "blonde": 0.3, "black": 0.4}))
     either = {"hair_color": frozenset({"red", "blonde"})}
     seen = fit([Example(photo, either, 0)] * 80).read([photo])[0]["hair_color"]
-    assert seen["red"] + seen["blonde"] > 0.95
+    assert seen["red"] + seen["blonde"] > 0.9
     assert seen["red"] / seen["blonde"] == pytest.approx(1)
 
 

@@ -109,7 +109,7 @@ def is_fitted(client: Client, *, photos: int) -> bool:
     space = Space.objects.filter(
         status=Space.Status.ACTIVE,
         photos__gte=photos,
-        content__model=annotation.active_version().name,
+        content__model=annotation.active_reader(),
     ).first()
     indexed = PersonVector.objects.filter(space=space, profile__client=client)
     return space is not None and indexed.count() >= photos // len(loading.EXPRESSIONS)

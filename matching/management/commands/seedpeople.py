@@ -36,7 +36,7 @@ class Command(BaseCommand):
         if options["count"] < 1:
             raise CommandError("--count must be at least 1.")
         space = spaces.active_space()
-        if space.content["model"] != annotation.active_version().name:
+        if space.content["model"] != annotation.active_reader():
             raise CommandError(
                 f"The feature space is of {space.content['model']}, another annotator: "
                 "run fitfeaturespace first."
