@@ -11,6 +11,8 @@ from django.utils.module_loading import import_string
 
 from annotation.backends import weights
 from annotation.backends.base import Annotator, AnnotatorVersion
+from annotation.backends.local import configuration as local
+from annotation.backends.remote import configuration as remote
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,18 @@ BACKENDS = {
     "small": Backend(
         "annotation.backends.small.SmallAnnotator",
         weights.version,
+    ),
+    "local": Backend(
+        "annotation.backends.local.annotator.LocalAnnotator",
+        local.version,
+        queue="gpu",
+        batch=64,
+    ),
+    "remote": Backend(
+        "annotation.backends.remote.annotator.RemoteAnnotator",
+        remote.version,
+        batch=32,
+        worst_cost_usd=remote.worst_cost_usd,
     ),
     "fake": Backend(
         "annotation.backends.fake.FakeAnnotator",

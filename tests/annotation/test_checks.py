@@ -33,3 +33,26 @@ def test_research_weights_warn_in_production_until_accepted(settings: Any) -> No
     assert ids(checks.research_weights_are_a_choice()) == ["annotation.W001"]
     settings.ACCEPT_RESEARCH_WEIGHTS = True
     assert checks.research_weights_are_a_choice() == []
+
+
+def test_nonsense_about_the_local_model_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert checks.local_model_is_well_described() == []
+    monkeypatch.setenv("TWINBY_VLM_DEVICE", "toaster")
+    found = checks.local_model_is_well_described()
+    assert ids(found) == ["annotation.E003"]
+    assert "TWINBY_VLM_DEVICE" in found[0].msg
+
+
+def test_a_machine_without_the_libraries_of_the_local_model_is_told_so(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.ANNOTATOR = "local"
+    monkeypatch.setattr(checks, "MODEL_LIBRARIES", ("numpy", "no_such_library"))
+    found = checks.local_model_can_run_somewhere()
+    assert ids(found) == ["annotation.W002"]
+    assert "no_such_library" in found[0].msg
+    assert "requirements/vlm.txt" in str(found[0].hint)
+    settings.ANNOTATOR = "small"
+    assert checks.local_model_can_run_somewhere() == []

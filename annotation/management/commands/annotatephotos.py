@@ -21,9 +21,11 @@ from annotation.backends.base import (
 )
 from annotation.services import rounded
 from profiles.ingest import IngestError, ingest
+from twinby.env import EnvError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".heif"}
 FEATURE_DECIMALS = 6
+MASS_DECIMALS = 4
 
 
 class Command(BaseCommand):
@@ -46,7 +48,7 @@ class Command(BaseCommand):
             raise CommandError("No photos there; expected files or folders of them.")
         try:
             annotator = get_annotator(options["backend"])
-        except UnknownBackendError as error:
+        except (UnknownBackendError, EnvError) as error:
             raise CommandError(str(error)) from None
         groups = list(batches(files, batch_size(options["backend"])))
         if options["jsonl"] == "-":
@@ -128,5 +130,7 @@ def described(file: Path, outcome: Reading | AnnotationError) -> dict[str, Any]:
         if features is None
         else [round(float(f), FEATURE_DECIMALS) for f in features],
         "gates": dict(outcome.gates),
+        "mass": {name: round(p, MASS_DECIMALS) for name, p in outcome.mass.items()},
+        "source": outcome.source,
         "seconds": round(outcome.seconds, 5),
     }
