@@ -5,7 +5,6 @@ Own, because the libraries for asyncio have had no release for two years and mor
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 
@@ -13,7 +12,7 @@ class Breaker:
     """Opens after `failures` in a row; after `seconds` one probe decides."""
 
     def __init__(
-        self, failures: int, seconds: float, clock: Callable[[], float] = time.monotonic
+        self, failures: int, seconds: float, clock: Callable[[], float]
     ) -> None:
         self._limit, self._seconds, self._clock = failures, seconds, clock
         self._failed = 0

@@ -83,18 +83,26 @@ def version() -> AnnotatorVersion:
     return AnnotatorVersion("remote", f"{short}-{digest}", compact.VERSION)
 
 
+def names() -> list[str]:
+    """The providers that the settings name; none where nobody is to be asked from."""
+    return [name.lower() for name in env_list("TWINBY_REMOTE_PROVIDERS")]
+
+
 def worst_cost_usd() -> float:
-    """What one photo can cost at the most: every try with every provider."""
-    return sum(TRIES * provider.worst_cost_usd for provider in configured().providers)
+    """What one photo can cost at the most: every try with every provider.
+
+    Nothing where none is named. Raises BackendUnavailableError as `configured` does.
+    """
+    providers = configured().providers if names() else ()
+    return sum(TRIES * provider.worst_cost_usd for provider in providers)
 
 
 def configured() -> Configuration:
     """The settings as they are; BackendUnavailableError names what is wrong in them."""
     version()
     try:
-        names = env_list("TWINBY_REMOTE_PROVIDERS")
         concurrency = env_int("TWINBY_REMOTE_CONCURRENCY", 32)
-        providers = tuple(_provider(name.lower()) for name in names)
+        providers = tuple(_provider(name) for name in names())
     except EnvError as error:
         raise BackendUnavailableError(f"{error}.") from None
     if not 1 <= concurrency <= MOST_CONCURRENT:

@@ -53,10 +53,7 @@ class Abilities:
     """What a provider was seen to be unable to do; now and then it is tried again."""
 
     def __init__(
-        self,
-        dialect: Dialect,
-        seconds: float,
-        clock: Callable[[], float] = time.monotonic,
+        self, dialect: Dialect, seconds: float, clock: Callable[[], float]
     ) -> None:
         self._all, self._seconds, self._clock = FEATURES[dialect], seconds, clock
         self._lacking: dict[Feature, float] = {}
@@ -77,8 +74,8 @@ class Server:
     def __init__(self, provider: Provider, transport: Transport, pace: Pace) -> None:
         self.provider = provider
         self._transport, self._pace = transport, pace
-        self._breaker = Breaker(pace.failures, pace.left_alone)
-        self._abilities = Abilities(provider.dialect, pace.until_probe)
+        self._breaker = Breaker(pace.failures, pace.left_alone, pace.clock)
+        self._abilities = Abilities(provider.dialect, pace.until_probe, pace.clock)
         self._backoff = wait_random_exponential(
             multiplier=pace.first_pause, max=pace.longest_pause
         )

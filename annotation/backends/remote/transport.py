@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -36,6 +38,7 @@ class Pace:
     failures: int = 5  # in a row, and a provider is left alone
     left_alone: float = 30.0
     until_probe: float = 900.0  # and then what a provider could not do is tried again
+    clock: Callable[[], float] = time.monotonic
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,110 @@
+"""Servers on real sockets, and annotators that know them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from io import BytesIO
+
+import pytest
+from PIL import Image
+
+from annotation.backends.remote.annotator import RemoteAnnotator
+from annotation.backends.remote.transport import Pace
+from tests.annotation.remote.modelserver import ModelServer
+
+KEY = "sk-the-key-of-this-test"
+# Everything that takes seconds takes milliseconds.
+PACE = Pace(
+    connect=2.0,
+    silence=0.8,
+    whole=1.5,
+    poll=0.001,
+    first_pause=0.001,
+    longest_pause=0.002,
+    longest_wait=0.9,
+)
+
+
+class Clock:
+    """Time for breakers and probes, which passes when a test says so."""
+
+    now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+MakeAnnotator = Callable[..., RemoteAnnotator]
+
+
+def jpeg(seed: int = 0, side: int = 64) -> bytes:
+    """A small photo without metadata, as they are stored."""
+    target = BytesIO()
+    colour = (seed * 37 % 256, seed * 91 % 256, 128)
+    Image.new("RGB", (side, side), colour).save(target, "JPEG")
+    return target.getvalue()
+
+
+@pytest.fixture
+def photo() -> bytes:
+    return jpeg()
+
+
+@pytest.fixture
+def server() -> Iterator[ModelServer]:
+    server = ModelServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def spare() -> Iterator[ModelServer]:
+    """A second server of the same model."""
+    server = ModelServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def providers(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Name servers in the environment: gpu1, gpu2, … in the order given."""
+
+    def configure(*servers: ModelServer, **settings: str) -> None:
+        names = [f"gpu{number}" for number in range(1, len(servers) + 1)]
+        told = {"MODEL": "Qwen/Tiny-VL", "PROVIDERS": ",".join(names)}
+        for name, server in zip(names, servers, strict=True):
+            told |= {
+                f"{name.upper()}_URL": server.url,
+                f"{name.upper()}_MODEL": "tiny-vl",
+                f"{name.upper()}_DIALECT": "vllm",
+                f"{name.upper()}_KEY": KEY,
+                f"{name.upper()}_USD_IN": "1",
+                f"{name.upper()}_USD_OUT": "10",
+            }
+        for name, value in (told | settings).items():
+            monkeypatch.setenv(f"TWINBY_REMOTE_{name}", value)
+
+    return configure
+
+
+@pytest.fixture
+def annotator_of(providers: Callable[..., None]) -> Iterator[MakeAnnotator]:
+    """An annotator of these servers, with these settings, at this pace."""
+    made: list[RemoteAnnotator] = []
+
+    def make(
+        *servers: ModelServer, pace: Pace = PACE, **settings: str
+    ) -> RemoteAnnotator:
+        providers(*servers, **settings)
+        made.append(RemoteAnnotator(pace))
+        return made[-1]
+
+    yield make
+    for annotator in made:
+        annotator.close()
+
+
+@pytest.fixture
+def annotator(server: ModelServer, annotator_of: MakeAnnotator) -> RemoteAnnotator:
+    """Of one server that speaks vLLM."""
+    return annotator_of(server)

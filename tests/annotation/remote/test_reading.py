@@ -1,0 +1,347 @@
+"""Photos go out, readings come in: over real HTTP, from a server that behaves."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from io import BytesIO
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from annotation import compact
+from annotation.backends.base import PermanentError, Reading, Source
+from annotation.backends.remote.annotator import RemoteAnnotator
+from annotation.backends.remote.configuration import MOST_TOKENS_IN, MOST_TOKENS_OUT
+from annotation.prompt import REQUEST
+from annotation.schema import NOT_VISIBLE, Gate, Verdict, problems
+from tests.annotation.remote.conftest import KEY, PACE, Clock, MakeAnnotator, jpeg
+from tests.annotation.remote.modelserver import (
+    SURE,
+    Answer,
+    Asked,
+    ModelServer,
+    completion,
+    saying,
+    sheet,
+    written,
+)
+
+
+def readings(annotator: RemoteAnnotator, *photos: bytes) -> list[Reading]:
+    outcomes = annotator.read(photos)
+    assert all(isinstance(outcome, Reading) for outcome in outcomes), outcomes
+    return [outcome for outcome in outcomes if isinstance(outcome, Reading)]
+
+
+def test_a_reading_has_the_probabilities_of_the_letters(
+    annotator: RemoteAnnotator, photo: bytes
+) -> None:
+    [reading] = readings(annotator, photo)
+    assert problems(reading.attributes) == []
+    assert reading.source is Source.PROBABILITIES
+    assert reading.attributes["hair_color"]["black"] == pytest.approx(SURE)
+    seen = SURE / (SURE + (1 - SURE) / 2)  # yes and no are all that there is
+    assert reading.attributes["objects"][NOT_VISIBLE] == pytest.approx(1 - seen)
+    assert reading.attributes["objects"]["dog"] == pytest.approx(seen * seen)
+    assert reading.mass["hair_color"] == pytest.approx(SURE + (1 - SURE) / 2)
+    assert reading.gates[Gate.NUDITY] is Verdict.PASS
+    assert reading.features is None
+
+
+def test_a_try_is_a_call_with_its_tokens_and_dollars(
+    annotator: RemoteAnnotator, photo: bytes
+) -> None:
+    [reading] = readings(annotator, photo)
+    [call] = reading.calls
+    assert (call.provider, call.outcome) == ("gpu1", "done")
+    assert (call.tokens_in, call.tokens_out) == (900, 170)
+    assert call.cost_usd == pytest.approx((900 * 1 + 170 * 10) / 1e6)
+    assert 0 < call.seconds == reading.seconds
+
+
+def test_one_request_holds_the_prompt_the_photo_and_the_bounds(
+    annotator: RemoteAnnotator, server: ModelServer, photo: bytes
+) -> None:
+    readings(annotator, photo)
+    [asked] = server.asked
+    assert asked.path == "/v1/chat/completions"
+    assert asked.headers["Authorization"] == f"Bearer {KEY}"
+    system, user = asked.body["messages"]
+    assert system == {"role": "system", "content": compact.LINES.system}
+    image, text = user["content"]
+    assert text == {"type": "text", "text": REQUEST}
+    head, data = image["image_url"]["url"].split(",")
+    assert head == "data:image/jpeg;base64"
+    assert base64.b64decode(data) == photo
+    assert asked.body["temperature"] == 0
+    assert asked.body["max_tokens"] == compact.LINES.max_tokens <= MOST_TOKENS_OUT
+    assert len(system["content"]) / 2 + 2_880 < MOST_TOKENS_IN
+
+
+SCHEMA = {"type": "json_schema"}
+LOGPROBS = {"logprobs": True, "top_logprobs": 20}
+PLAIN = {"model", "messages", "temperature", "max_tokens"}
+
+
+@pytest.mark.parametrize(
+    ("dialect", "told"),
+    [
+        (
+            "vllm",
+            {
+                **LOGPROBS,
+                "chat_template_kwargs": {"enable_thinking": False},
+                "structured_outputs": {"regex": compact.REGEX},
+            },
+        ),
+        (
+            "sglang",
+            {
+                **LOGPROBS,
+                "chat_template_kwargs": {"enable_thinking": False},
+                "regex": compact.REGEX,
+            },
+        ),
+        ("openai", {**LOGPROBS, "response_format": SCHEMA}),
+        (
+            "openrouter",
+            {
+                **LOGPROBS,
+                "response_format": SCHEMA,
+                "provider": {"require_parameters": True},
+            },
+        ),
+    ],
+)
+def test_each_dialect_is_asked_in_its_own_words(
+    server: ModelServer,
+    annotator_of: MakeAnnotator,
+    photo: bytes,
+    dialect: str,
+    told: dict[str, Any],
+) -> None:
+    [reading] = readings(annotator_of(server, GPU1_DIALECT=dialect), photo)
+    assert reading.source is Source.PROBABILITIES
+    extra = {k: v for k, v in server.asked[0].body.items() if k not in PLAIN}
+    if "response_format" in extra:
+        given = extra["response_format"].pop("json_schema")
+        assert given["strict"] is True
+        assert given["schema"] == json.loads(json.dumps(compact.json_schema()))
+    assert extra == told
+
+
+def by_colour(asked: Asked) -> Answer:
+    """Answers by what is in the photo, the last ones first."""
+    url = asked.body["messages"][1]["content"][0]["image_url"]["url"]
+    with Image.open(BytesIO(base64.b64decode(url.split(",")[1]))) as image:
+        red = image.getpixel((5, 5))[0]  # type: ignore[index]
+    time.sleep((255 - red) / 255 * 0.05)
+    letter = "ABCDEFGH"[round(red / 255 * 7)]
+    return completion(asked, written(asked.form, sheet(hair_color=letter)))
+
+
+def test_outcomes_keep_the_order_of_the_photos(
+    annotator: RemoteAnnotator, server: ModelServer
+) -> None:
+    photos = []
+    for level in range(8):
+        target = BytesIO()
+        Image.new("RGB", (32, 32), (round(level / 7 * 255), 0, 0)).save(target, "JPEG")
+        photos.append(target.getvalue())
+    server.do(*[by_colour] * 8)
+    found = [
+        max(r.attributes["hair_color"].items(), key=lambda kv: kv[1])[0]
+        for r in readings(annotator, *photos)
+    ]
+    assert found == "black dark_brown light_brown blonde red grey dyed bald".split()
+
+
+def test_one_bad_photo_fails_alone_and_is_not_sent(
+    annotator: RemoteAnnotator, server: ModelServer
+) -> None:
+    good, bad, cut, other = annotator.read(
+        [jpeg(1), b"no photo", jpeg(2)[:-300], jpeg(3)]
+    )
+    assert isinstance(good, Reading)
+    assert isinstance(other, Reading)
+    for outcome in (bad, cut):
+        assert isinstance(outcome, PermanentError)
+        assert (outcome.reason, outcome.calls) == ("not-an-image", ())
+    assert len(server.asked) == 2
+
+
+def test_nothing_is_asked_about_no_photos(
+    annotator: RemoteAnnotator, server: ModelServer
+) -> None:
+    assert annotator.read([]) == []
+    assert server.asked == []
+
+
+def test_any_photo_goes_out_small_upright_and_without_metadata(
+    annotator: RemoteAnnotator, server: ModelServer
+) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "taken at home"
+    exif[0x0112] = 6  # to be turned by a quarter
+    target = BytesIO()
+    Image.new("RGB", (1200, 900)).save(target, "JPEG", exif=exif)
+    readings(annotator, target.getvalue())
+    url = server.asked[0].body["messages"][1]["content"][0]["image_url"]["url"]
+    sent = base64.b64decode(url.split(",")[1])
+    assert b"home" in target.getvalue()
+    assert b"home" not in sent
+    with Image.open(BytesIO(sent)) as image:
+        assert image.size == (336, 448)
+        assert not image.getexif()
+
+
+def test_all_callers_together_keep_to_the_bound(
+    server: ModelServer, annotator_of: MakeAnnotator
+) -> None:
+    annotator = annotator_of(server, CONCURRENCY="3")
+    gate = threading.Barrier(3, timeout=5)  # passes only if three are there at a time
+
+    def together(asked: Asked) -> Answer:
+        gate.wait()
+        return completion(asked)
+
+    server.do(*[together] * 12)
+    with ThreadPoolExecutor(4) as callers:
+        list(callers.map(lambda n: readings(annotator, *[jpeg(n)] * 3), range(4)))
+    assert len(server.asked) == 12
+    assert server.busiest == 3
+
+
+def test_the_ledger_adds_up_to_the_time_that_passed(
+    annotator: RemoteAnnotator,
+) -> None:
+    started = time.perf_counter()
+    found = readings(annotator, *[jpeg(n) for n in range(8)])
+    passed = time.perf_counter() - started
+    assert sum(c.seconds for r in found for c in r.calls) <= passed
+    assert sum(r.seconds for r in found) == pytest.approx(passed, rel=0.2)
+
+
+# Without probabilities ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "logprobs",
+    [None, {"content": None}, {"content": []}],
+    ids=["none", "null", "empty"],
+)
+def test_without_logprobs_the_same_letters_are_certain(
+    annotator: RemoteAnnotator, server: ModelServer, photo: bytes, logprobs: Any
+) -> None:
+    server.do(saying(choice={"logprobs": logprobs}))
+    [reading] = readings(annotator, photo)
+    assert reading.source is Source.ONE_HOT
+    assert reading.attributes["hair_color"]["black"] == 1
+    assert reading.mass == {}
+    assert problems(reading.attributes) == []
+
+
+def test_a_model_whose_doubt_is_unknown_passes_no_gate_but_fails_them(
+    annotator: RemoteAnnotator, server: ModelServer, photo: bytes
+) -> None:
+    text = written(compact.LINES, sheet(face_count="B", nudity="A", adults="B"))
+    server.do(saying(text, choice={"logprobs": None}))
+    [reading] = readings(annotator, photo)
+    assert reading.gates[Gate.FACE_COUNT] is Verdict.UNKNOWN
+    assert reading.gates[Gate.NUDITY] is Verdict.UNKNOWN
+    assert reading.gates[Gate.ADULTS] is Verdict.FAIL
+
+
+def test_a_server_without_logprobs_is_not_asked_for_them_until_the_next_probe(
+    server: ModelServer, annotator_of: MakeAnnotator, photo: bytes
+) -> None:
+    clock = Clock()
+    annotator = annotator_of(server, pace=replace(PACE, clock=clock))
+    server.do(saying(choice={"logprobs": None}))
+    readings(annotator, photo)
+    readings(annotator, photo)
+    clock.now += PACE.until_probe
+    [probed] = readings(annotator, photo)
+    assert [bool(asked.body.get("logprobs")) for asked in server.asked] == [
+        True,
+        False,
+        True,
+    ]
+    assert probed.source is Source.PROBABILITIES
+
+
+@pytest.mark.parametrize(
+    ("complaint", "given_up", "kept"),
+    [
+        ("top_logprobs must be at most 5", "logprobs", "structured_outputs"),
+        ("Extra inputs: structured_outputs", "structured_outputs", "logprobs"),
+        ("unknown field chat_template_kwargs", "chat_template_kwargs", "logprobs"),
+        ("No endpoints support these parameters.", "logprobs", "structured_outputs"),
+    ],
+)
+def test_a_refused_parameter_is_left_out_and_the_photo_is_read(
+    annotator: RemoteAnnotator,
+    server: ModelServer,
+    photo: bytes,
+    complaint: str,
+    given_up: str,
+    kept: str,
+) -> None:
+    body = json.dumps({"error": {"message": complaint}}).encode()
+    server.do(Answer(body, 400))
+    [reading] = readings(annotator, photo)
+    assert [call.outcome for call in reading.calls] == ["parameter-refused", "done"]
+    assert [call.cost_usd > 0 for call in reading.calls] == [False, True]
+    readings(annotator, photo)
+    for asked in server.asked[1:]:
+        assert given_up not in asked.body
+        assert kept in asked.body
+    if given_up == "structured_outputs":  # the next best way to hold it to a form
+        assert "response_format" in server.asked[1].body
+
+
+# Money --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("usage", "usd"),
+    [
+        ({"prompt_tokens": 1_000, "completion_tokens": 100}, 0.002),
+        ({"prompt_tokens": 1_000, "completion_tokens": 100, "cost": 0.0005}, 0.0005),
+        ({"prompt_tokens": 1_000, "completion_tokens": 100, "cost": math.nan}, 0.002),
+        ({"prompt_tokens": 1_000, "completion_tokens": 100, "cost": -1}, 0.002),
+        ({}, (MOST_TOKENS_IN + 10 * MOST_TOKENS_OUT) / 1e6),
+        ({"prompt_tokens": -5, "completion_tokens": 1}, None),
+        ({"prompt_tokens": 10**12, "completion_tokens": 1}, None),
+        ({"prompt_tokens": True, "completion_tokens": 1}, None),
+        ({"prompt_tokens": "many", "completion_tokens": 1}, None),
+    ],
+)
+def test_what_is_not_said_or_not_believable_counts_as_the_worst(
+    annotator: RemoteAnnotator,
+    server: ModelServer,
+    photo: bytes,
+    usage: dict[str, Any],
+    usd: float | None,
+) -> None:
+    server.do(saying(usage=usage))
+    [reading] = readings(annotator, photo)
+    worst = (MOST_TOKENS_IN + 10 * MOST_TOKENS_OUT) / 1e6
+    assert reading.cost_usd == pytest.approx(worst if usd is None else usd)
+
+
+def test_a_closed_annotator_opens_again(
+    annotator: RemoteAnnotator, photo: bytes
+) -> None:
+    readings(annotator, photo)
+    annotator.close()
+    annotator.close()
+    assert "remote" not in {thread.name for thread in threading.enumerate()}
+    readings(annotator, photo)
