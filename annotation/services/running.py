@@ -65,7 +65,7 @@ class Run:
         self.until = timezone.now()
         self.workers = workers
         self.reason = ""
-        self._room = NO_LIMIT if limit is None else limit
+        self._limit = self._room = NO_LIMIT if limit is None else limit
         self._counts = {"read": 0, "failed": 0, "copied": 0}
         self._over = threading.Event()
         self._all_asked_for = threading.Event()
@@ -111,7 +111,7 @@ class Run:
     def _ask_for_all(self) -> None:
         """Adds the rows that are missing while the first ones are being read."""
         try:
-            missing = max(0, self._room - self._rows().count())
+            missing = max(0, self._limit - self._rows().count())
             for _ in add_rows(self._photos(), self.version, limit=missing):
                 if self._over.is_set():
                     return

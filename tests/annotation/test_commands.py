@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 
 from annotation.backends.base import AnnotationError, Reading, TransientError
 from annotation.backends.fake import FakeAnnotator
-from annotation.models import Annotation
+from annotation.models import Annotation, Attempt
 from annotation.schema import SCHEMA, problems
 from profiles.models import Profile
 from tests.conftest import MakePhoto, photo_bytes
@@ -120,3 +120,77 @@ def test_the_sweep_asks_for_what_was_never_read(
     call_command("annotate", "--queue")
     assert json.loads(capsys.readouterr().out) == {"queued": 1}
     assert Annotation.objects.pending().count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_annotate_reads_all_and_says_what_it_did(
+    alice: Profile, make_photo: MakePhoto, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in (1, 2):
+        make_photo(alice, seed=seed)
+    call_command("annotate", "--workers", "1")
+    answer = json.loads(capsys.readouterr().out)
+    assert answer.pop("seconds") > 0
+    assert answer == {"read": 2, "failed": 0, "copied": 0, "left": 0}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_another_back_end_reads_beside_the_active_one(
+    alice: Profile, make_photo: MakePhoto, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_photo(alice)
+    call_command("annotate", "--backend", "small", "--workers", "1")
+    assert json.loads(capsys.readouterr().out)["read"] == 1
+    rows = dict(Annotation.objects.values_list("backend", "status"))
+    assert rows == {"fake": "pending", "small": "done"}
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--backend", "oracle"], "there are"),
+        (["--queue", "--backend", "small"], "the active annotator"),
+        (["--since", "yesterday"], "invalid day value"),
+    ],
+)
+@pytest.mark.django_db
+def test_annotate_says_what_is_wrong(options: list[str], says: str) -> None:
+    with pytest.raises(CommandError, match=says):
+        call_command("annotate", *options)
+
+
+@pytest.fixture
+def ledger(db: None) -> None:
+    """Four photos read by a server, and one try of our own that failed."""
+    for _ in range(4):
+        Attempt.objects.create(
+            backend="remote",
+            model="vl-8b",
+            provider="first",
+            outcome="done",
+            tokens_in=900,
+            seconds=0.036,
+            cost_usd=0.0001,
+        )
+    Attempt.objects.create(backend="local", model="vl-2b", outcome="refused")
+
+
+def test_costs_are_a_table(ledger: None, capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("costs")
+    heading, local, remote = capsys.readouterr().out.splitlines()
+    assert heading.split()[:4] == ["back", "end", "model", "provider"]
+    assert remote.split() == [
+        *("remote", "vl-8b", "first", "4", "0", "4", "0"),
+        *("3,600", "0", "0", "0.0004", "10.00", "1.00"),
+    ]
+    assert local.split()[-2:] == ["-", "-"]
+    assert len(heading) == len(remote) == len(local), "columns are aligned"
+
+
+def test_costs_are_json_lines(ledger: None, capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("costs", "--json")
+    local, remote = map(json.loads, capsys.readouterr().out.splitlines())
+    assert remote["usd_per_100k"] == pytest.approx(10)
+    assert remote["hours_per_100k"] == pytest.approx(1)
+    assert (remote["photos"], remote["cost_usd"]) == (4, 0.0004)
+    assert (local["failures"], local["usd_per_100k"]) == (1, None)

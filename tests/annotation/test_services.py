@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,70 +15,17 @@ from dramatiq import Broker
 from annotation import services
 from annotation.backends import get_annotator
 from annotation.backends.base import (
-    AnnotationError,
-    AnnotatorVersion,
     PermanentError,
     Reading,
     TransientError,
-    gates,
 )
 from annotation.models import Annotation, Correction
-from annotation.schema import NOT_VISIBLE, Verdict, unseen_attributes
-from annotation.services import reading as reading_service
+from annotation.schema import NOT_VISIBLE, Verdict
 from profiles import services as people
 from profiles.models import Photo, Profile
+from tests.annotation.scripted import ALL_PASS, Script, reading, row_of
 from tests.conftest import MakePerson, MakePhoto
 from twinby.errors import InvalidError
-
-Outcome = Reading | AnnotationError
-
-
-class Scripted:
-    """An annotator that answers what a test tells it to."""
-
-    version = AnnotatorVersion(backend="fake", model="fake-1")
-
-    def __init__(self, *outcomes: Outcome | BaseException) -> None:
-        self.outcomes = list(outcomes)
-        self.seen: list[int] = []
-
-    def read(self, photos: Sequence[bytes]) -> list[Outcome]:
-        self.seen.append(len(photos))
-        return [self._next() for _ in photos]
-
-    def _next(self) -> Outcome:
-        outcome = self.outcomes.pop(0)
-        if isinstance(outcome, Reading | AnnotationError):
-            return outcome
-        raise outcome
-
-
-def reading(**verdicts: Verdict) -> Reading:
-    return Reading(
-        attributes=unseen_attributes(),
-        gates=gates(**verdicts),
-        features=np.full(512, 0.25, np.float32),
-        seconds=0.01,
-    )
-
-
-@pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scripted]:
-    def install(*outcomes: Outcome | BaseException) -> Scripted:
-        annotator = Scripted(*outcomes)
-        monkeypatch.setattr(reading_service, "get_annotator", lambda _: annotator)
-        return annotator
-
-    return install
-
-
-@pytest.fixture
-def photo(alice: Profile, make_photo: MakePhoto) -> Photo:
-    return make_photo(alice, published=False)
-
-
-def row_of(photo: Photo) -> Annotation:
-    return Annotation.objects.get(photo=photo)
 
 
 def test_an_upload_leaves_a_pending_row_in_the_same_transaction(photo: Photo) -> None:
@@ -115,9 +61,7 @@ def test_an_upload_is_kept_while_the_queue_is_down(
     assert broker.queues["annotation"].qsize() == 1
 
 
-def test_running_twice_equals_running_once(
-    photo: Photo, script: Callable[..., Scripted]
-) -> None:
+def test_running_twice_equals_running_once(photo: Photo, script: Script) -> None:
     annotator = script(reading(), reading())
     pk = row_of(photo).pk
     assert services.annotate([pk]) == 1
@@ -126,7 +70,7 @@ def test_running_twice_equals_running_once(
 
 
 def test_one_bad_photo_fails_alone_with_its_reason(
-    alice: Profile, make_photo: MakePhoto, script: Callable[..., Scripted]
+    alice: Profile, make_photo: MakePhoto, script: Script
 ) -> None:
     good, bad = make_photo(alice), make_photo(alice)
     script(reading(), PermanentError("not-an-image"))
@@ -137,7 +81,7 @@ def test_one_bad_photo_fails_alone_with_its_reason(
 
 
 def test_a_missing_file_fails_alone(
-    alice: Profile, make_photo: MakePhoto, script: Callable[..., Scripted]
+    alice: Profile, make_photo: MakePhoto, script: Script
 ) -> None:
     good, bad = make_photo(alice), make_photo(alice)
     bad.annotation.storage.delete(str(bad.annotation.name))
@@ -148,7 +92,7 @@ def test_a_missing_file_fails_alone(
 
 
 def test_a_reading_off_the_schema_is_a_failure_not_a_row(
-    photo: Photo, script: Callable[..., Scripted]
+    photo: Photo, script: Script
 ) -> None:
     broken = reading()
     broken.attributes["setting"]["gym"] = 0.5  # type: ignore[index]
@@ -159,7 +103,7 @@ def test_a_reading_off_the_schema_is_a_failure_not_a_row(
 
 
 def test_a_transient_error_leaves_the_row_pending_and_is_counted(
-    photo: Photo, script: Callable[..., Scripted]
+    photo: Photo, script: Script
 ) -> None:
     script(TransientError("busy"))
     with pytest.raises(TransientError):
@@ -169,7 +113,7 @@ def test_a_transient_error_leaves_the_row_pending_and_is_counted(
 
 
 def test_one_transient_error_does_not_cost_the_others_their_readings(
-    alice: Profile, make_photo: MakePhoto, script: Callable[..., Scripted]
+    alice: Profile, make_photo: MakePhoto, script: Script
 ) -> None:
     good, busy = make_photo(alice), make_photo(alice)
     script(reading(), TransientError("busy"))
@@ -180,7 +124,7 @@ def test_one_transient_error_does_not_cost_the_others_their_readings(
 
 
 def test_what_failed_before_is_tried_alone(
-    alice: Profile, make_photo: MakePhoto, script: Callable[..., Scripted]
+    alice: Profile, make_photo: MakePhoto, script: Script
 ) -> None:
     photos = [make_photo(alice) for _ in range(3)]
     Annotation.objects.filter(photo=photos[0]).update(attempts=1)
@@ -190,7 +134,7 @@ def test_what_failed_before_is_tried_alone(
 
 
 def test_a_photo_that_kills_its_worker_runs_out_of_attempts(
-    photo: Photo, script: Callable[..., Scripted]
+    photo: Photo, script: Script
 ) -> None:
     for _ in range(services.MAX_ATTEMPTS):
         script(KeyboardInterrupt())  # nothing of ours runs after a SIGKILL either
@@ -202,9 +146,7 @@ def test_a_photo_that_kills_its_worker_runs_out_of_attempts(
     assert row_of(photo).failure == "too-many-attempts"
 
 
-def test_a_withdrawn_consent_stops_what_is_queued(
-    photo: Photo, script: Callable[..., Scripted]
-) -> None:
+def test_a_withdrawn_consent_stops_what_is_queued(photo: Photo, script: Script) -> None:
     annotator = script(reading())
     people.update_profile(photo.owner, consent=False)
     services.annotate([row_of(photo).pk])
@@ -213,7 +155,7 @@ def test_a_withdrawn_consent_stops_what_is_queued(
 
 
 def test_rows_of_another_version_are_not_read_by_this_one(
-    photo: Photo, script: Callable[..., Scripted]
+    photo: Photo, script: Script
 ) -> None:
     Annotation.objects.update(model="fake-0")
     annotator = script(reading())
@@ -222,7 +164,7 @@ def test_rows_of_another_version_are_not_read_by_this_one(
 
 
 def test_features_beyond_half_precision_are_a_failure(
-    photo: Photo, script: Callable[..., Scripted]
+    photo: Photo, script: Script
 ) -> None:
     too_large = np.full(512, 1e6, np.float32)
     script(replace(reading(), features=too_large))
@@ -231,7 +173,7 @@ def test_features_beyond_half_precision_are_a_failure(
 
 
 def test_a_heartbeat_of_a_person_tries_no_failed_photo_again(
-    photo: Photo, script: Callable[..., Scripted]
+    photo: Photo, script: Script
 ) -> None:
     script(PermanentError("refused"))
     services.annotate([row_of(photo).pk])
@@ -240,7 +182,7 @@ def test_a_heartbeat_of_a_person_tries_no_failed_photo_again(
 
 
 def test_a_transient_error_that_never_ends_becomes_a_failure(
-    photo: Photo, script: Callable[..., Scripted]
+    photo: Photo, script: Script
 ) -> None:
     for _ in range(services.MAX_ATTEMPTS):
         script(TransientError("busy"))
@@ -250,7 +192,7 @@ def test_a_transient_error_that_never_ends_becomes_a_failure(
 
 
 def test_a_crash_in_the_model_leaves_the_row_pending(
-    photo: Photo, script: Callable[..., Scripted]
+    photo: Photo, script: Script
 ) -> None:
     script(RuntimeError("out of memory"))
     with pytest.raises(RuntimeError):
@@ -259,7 +201,7 @@ def test_a_crash_in_the_model_leaves_the_row_pending(
 
 
 def test_a_failed_row_is_tried_again_when_asked_for(
-    photo: Photo, script: Callable[..., Scripted]
+    photo: Photo, script: Script
 ) -> None:
     script(PermanentError("refused"))
     services.annotate([row_of(photo).pk])
@@ -271,7 +213,7 @@ def test_asking_tells_queued_done_and_unknown_apart(
     alice: Profile,
     make_photo: MakePhoto,
     make_person: MakePerson,
-    script: Callable[..., Scripted],
+    script: Script,
 ) -> None:
     waiting, done = make_photo(alice), make_photo(alice)
     script(reading())
@@ -286,39 +228,33 @@ def test_asking_tells_queued_done_and_unknown_apart(
 
 # Gates --------------------------------------------------------------------------------
 
-ALL_PASS = dict.fromkeys(("face_count", "quality", "nudity", "adults"), Verdict.PASS)
 
-
-def read(photo: Photo, outcome: Reading, script: Callable[..., Scripted]) -> Photo:
+def read(photo: Photo, outcome: Reading, script: Script) -> Photo:
     script(outcome)
     services.annotate([row_of(photo).pk])
     photo.refresh_from_db()
     return photo
 
 
-def test_unknown_gates_do_not_publish(
-    photo: Photo, script: Callable[..., Scripted]
-) -> None:
+def test_unknown_gates_do_not_publish(photo: Photo, script: Script) -> None:
     read(photo, reading(face_count=Verdict.PASS, quality=Verdict.PASS), script)
     assert photo.status == Photo.Status.PENDING
 
 
-def test_four_passes_publish(photo: Photo, script: Callable[..., Scripted]) -> None:
+def test_four_passes_publish(photo: Photo, script: Script) -> None:
     read(photo, reading(**ALL_PASS), script)
     assert photo.status == Photo.Status.APPROVED
     assert photo.approval_source == Photo.ApprovalSource.GATES
 
 
-def test_a_failed_gate_quarantines(
-    photo: Photo, script: Callable[..., Scripted]
-) -> None:
+def test_a_failed_gate_quarantines(photo: Photo, script: Script) -> None:
     read(photo, reading(**{**ALL_PASS, "adults": Verdict.FAIL}), script)
     assert photo.status == Photo.Status.QUARANTINED
     assert photo.status_reason == "failed: adults"
 
 
 def test_a_failed_gate_takes_an_anchor_out_of_searches(
-    alice: Profile, make_photo: MakePhoto, script: Callable[..., Scripted]
+    alice: Profile, make_photo: MakePhoto, script: Script
 ) -> None:
     anchor = make_photo(alice, purpose=Photo.Purpose.ANCHOR)
     assert anchor in Photo.objects.usable_as_example(alice)
@@ -327,7 +263,7 @@ def test_a_failed_gate_takes_an_anchor_out_of_searches(
 
 
 def test_a_moderators_approval_stands_against_the_gates(
-    photo: Photo, script: Callable[..., Scripted]
+    photo: Photo, script: Script
 ) -> None:
     people.approve(photo.pk, source=Photo.ApprovalSource.MODERATOR)
     read(photo, reading(nudity=Verdict.FAIL), script)
@@ -335,7 +271,7 @@ def test_a_moderators_approval_stands_against_the_gates(
 
 
 def test_an_anchor_is_never_published(
-    alice: Profile, make_photo: MakePhoto, script: Callable[..., Scripted]
+    alice: Profile, make_photo: MakePhoto, script: Script
 ) -> None:
     anchor = make_photo(alice, purpose=Photo.Purpose.ANCHOR)
     read(anchor, reading(**ALL_PASS), script)
@@ -343,7 +279,7 @@ def test_an_anchor_is_never_published(
 
 
 def test_a_moderators_rejection_stands_against_the_gates(
-    photo: Photo, script: Callable[..., Scripted]
+    photo: Photo, script: Script
 ) -> None:
     people.reject(photo.pk, reason="not a person")
     read(photo, reading(**ALL_PASS), script)
@@ -368,7 +304,7 @@ def effective(photo: Photo) -> services.EffectiveReading:
 
 
 def test_a_correction_wins_over_the_model_and_survives_a_new_reading(
-    photo: Photo, moderator: User, script: Callable[..., Scripted]
+    photo: Photo, moderator: User, script: Script
 ) -> None:
     read(photo, reading(), script)
     correct(photo, moderator, "red")
@@ -382,7 +318,7 @@ def test_a_correction_wins_over_the_model_and_survives_a_new_reading(
 
 
 def test_the_latest_correction_wins_and_a_withdrawn_one_does_not_count(
-    photo: Photo, moderator: User, script: Callable[..., Scripted]
+    photo: Photo, moderator: User, script: Script
 ) -> None:
     read(photo, reading(), script)
     correct(photo, moderator, "red")
@@ -394,7 +330,7 @@ def test_the_latest_correction_wins_and_a_withdrawn_one_does_not_count(
 
 
 def test_a_correction_may_say_that_nothing_can_be_seen(
-    photo: Photo, moderator: User, script: Callable[..., Scripted]
+    photo: Photo, moderator: User, script: Script
 ) -> None:
     read(photo, reading(), script)
     correct(photo, moderator, NOT_VISIBLE)
@@ -402,7 +338,7 @@ def test_a_correction_may_say_that_nothing_can_be_seen(
 
 
 def test_a_correction_may_say_that_none_of_many_is_there(
-    photo: Photo, moderator: User, script: Callable[..., Scripted]
+    photo: Photo, moderator: User, script: Script
 ) -> None:
     read(photo, reading(), script)
     correct(photo, moderator, attribute="objects")
@@ -432,7 +368,7 @@ def test_a_correction_that_cannot_be_is_refused(
 
 
 def test_the_sweep_finds_what_was_never_asked_for_and_what_got_stuck(
-    alice: Profile, make_photo: MakePhoto, script: Callable[..., Scripted]
+    alice: Profile, make_photo: MakePhoto, script: Script
 ) -> None:
     lost, stuck, done = (make_photo(alice) for _ in range(3))
     row_of(lost).delete()
@@ -464,9 +400,7 @@ def test_forgetting_a_person_drops_their_readings_only(
     assert Annotation.objects.filter(photo=theirs).exists()
 
 
-def test_features_come_back_as_they_were_stored(
-    photo: Photo, script: Callable[..., Scripted]
-) -> None:
+def test_features_come_back_as_they_were_stored(photo: Photo, script: Script) -> None:
     read(photo, reading(), script)
     features = effective(photo).features
     assert features is not None
@@ -474,9 +408,7 @@ def test_features_come_back_as_they_were_stored(
     assert np.allclose(features, 0.25)
 
 
-def test_readings_of_another_model_do_not_count(
-    photo: Photo, script: Callable[..., Scripted]
-) -> None:
+def test_readings_of_another_model_do_not_count(photo: Photo, script: Script) -> None:
     read(photo, reading(), script)
     Annotation.objects.update(model="older")
     assert services.effective_readings([photo.pk]) == {}

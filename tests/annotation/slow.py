@@ -1,0 +1,36 @@
+"""A fake annotator for tests with processes: slow, and it keeps a diary in a file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from annotation.backends.base import AnnotationError, Reading
+from annotation.backends.fake import FakeAnnotator
+
+SECONDS = 0.25
+DIARY = "TWINBY_TEST_DIARY"
+
+
+class SlowAnnotator(FakeAnnotator):
+    """Takes its time for a batch, and writes down what it has read."""
+
+    def read(self, photos: Sequence[bytes]) -> list[Reading | AnnotationError]:
+        self._write(*("began " + name_of(photo) for photo in photos))
+        time.sleep(SECONDS)
+        self._write(*("read " + name_of(photo) for photo in photos))
+        return super().read(photos)
+
+    def close(self) -> None:
+        self._write("closed")
+
+    def _write(self, *lines: str) -> None:
+        with Path(os.environ[DIARY]).open("a") as diary:
+            diary.write("".join(f"{line}\n" for line in lines))
+
+
+def name_of(photo: bytes) -> str:
+    return hashlib.sha256(photo).hexdigest()[:12]
