@@ -18,6 +18,7 @@ from rest_framework.test import APIClient
 
 from annotation import services as annotation
 from annotation.schema import SCHEMA, problems
+from annotation.services.calibrating import activate_calibration
 from matching import services, spaces
 from matching.features import Sighting, pack, person_features, person_presence
 from matching.models import PersonVector, Space
@@ -28,6 +29,7 @@ from matching.seeding.likeness import Readings, likeness, readings, vary
 from profiles import services as people
 from profiles.links import photo_path
 from profiles.models import Client, Photo, Profile
+from tests.annotation.calibrations import VERSION, keep
 from tests.matching.readings import random_reading, random_space
 from twinby.rest.callers import Caller, issue_token
 
@@ -232,6 +234,22 @@ def test_their_vectors_are_those_that_indexing_would_write(seed: Seed) -> None:
         assert row.updated_at > old.updated_at
         assert row.vector == pytest.approx(old.vector, abs=2e-3)
         assert row.presence == pytest.approx(old.presence, abs=2e-4)
+
+
+def test_under_a_calibration_their_rows_are_raw_and_their_vectors_calibrated(
+    seed: Seed,
+) -> None:
+    activate_calibration(VERSION, keep(temperature=2.0))
+    services.fit_feature_space()
+    seed(12)
+    before = {row.profile_id: row for row in PersonVector.objects.all()}
+    services.index_people(list(before), spaces=[spaces.active_space()])
+    for row in PersonVector.objects.all():
+        assert row.vector == pytest.approx(before[row.profile_id].vector, abs=2e-3)
+        assert row.presence == pytest.approx(before[row.profile_id].presence, abs=2e-4)
+    photo = Photo.objects.all()[0]
+    seen = annotation.effective_readings([photo.pk])[photo.pk].attributes
+    assert photo.annotations.get().attributes != seen
 
 
 def test_nobody_asks_for_photos_that_do_not_exist_to_be_read(seed: Seed) -> None:
