@@ -9,14 +9,13 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import Any, Final
 
 from annotation.answers import Answer
 from annotation.compact import Form, letters, spellings
-from annotation.prompt import QUESTIONS, Question
+from annotation.prompt import QUESTIONS
 
 LONGEST_ANSWER: Final = 8192  # characters
 # What stands around a letter in a token: white space, and the punctuation of JSON.
@@ -37,6 +36,12 @@ REFUSALS: Final = (
     "i am not able",
     "unfortunately",
 )
+# For each question, which option a token means.
+OPTION_OF: Final = [
+    {word: number for number, said in enumerate(spellings(question)) for word in said}
+    for question in QUESTIONS
+]
+Listed = list[tuple[str, float]]  # tokens and their probabilities
 
 
 class UnreadableError(ValueError):
@@ -45,14 +50,6 @@ class UnreadableError(ValueError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-
-
-@dataclass(frozen=True)
-class Token:
-    """One token as written, and the likeliest ones there with their probabilities."""
-
-    text: str
-    listed: tuple[tuple[str, float], ...]
 
 
 def match(text: str, form: Form) -> re.Match[str]:
@@ -80,68 +77,73 @@ def certain(found: re.Match[str]) -> list[Answer]:
     ]
 
 
-def tokens(logprobs: Any) -> list[Token] | None:
-    """The tokens of a chat completion's `logprobs`; None if there are none to use."""
+def tokens(logprobs: Any) -> list[Any]:
+    """The tokens in a chat completion's `logprobs`, as they came; [] without any."""
     entries = logprobs.get("content") if isinstance(logprobs, dict) else None
-    if not isinstance(entries, list):
-        return None
-    try:
-        return [_token(entry) for entry in entries]
-    except (KeyError, TypeError, ValueError):
-        return None
+    return entries if isinstance(entries, list) else []
 
 
-def _token(entry: Any) -> Token:
-    own = _likelihood(entry)
-    listed = [_likelihood(other) for other in entry.get("top_logprobs") or ()]
-    if own[0] not in {text for text, _ in listed}:
-        listed.append(own)
-    return Token(own[0], tuple(listed))
-
-
-def _likelihood(entry: Any) -> tuple[str, float]:
-    text, logprob = entry["token"], entry["logprob"]
-    if not isinstance(text, str) or isinstance(logprob, bool) or math.isnan(logprob):
-        raise TypeError
-    return text, math.exp(min(logprob, 0.0))
-
-
-def likely(found: re.Match[str], written: Sequence[Token]) -> list[Answer] | None:
+def likely(found: re.Match[str], written: Sequence[Any]) -> list[Answer] | None:
     """The probability of every option where each letter stands.
 
-    None if the letters are not tokens of their own, or if all are certain: some servers
-    give every token that they have chosen the probability 1.
+    None if the tokens are malformed, if the letters are not tokens of their own, or if
+    all are certain: some servers give every token that they choose the probability 1.
     """
-    start = "".join(token.text for token in written).find(found.string)
-    if start < 0:
+    try:
+        answers = [
+            _answer(number, letter, _listed(entry))
+            for number, (letter, entry) in enumerate(_at_letters(found, written))
+        ]
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None
-    begins = list(accumulate((len(token.text) for token in written), initial=0))
-    answers = []
-    for number, (question, letter) in enumerate(
-        zip(QUESTIONS, found.groups(), strict=True)
-    ):
-        at = bisect_right(begins, start + found.start(number + 1)) - 1
-        if written[at].text.strip(AROUND) != letter:
-            return None
-        answers.append(_answer(question, letter, written[at].listed))
     return None if all(max(a.probabilities) == 1 for a in answers) else answers
 
 
-def _answer(
-    question: Question, letter: str, listed: Sequence[tuple[str, float]]
-) -> Answer:
+def _at_letters(
+    found: re.Match[str], written: Sequence[Any]
+) -> Iterator[tuple[str, Any]]:
+    """Every letter with its token; ValueError if there is no such token."""
+    texts = [entry["token"] for entry in written]
+    start = "".join(texts).index(found.string)
+    begins = list(accumulate(map(len, texts), initial=0))
+    for group, letter in enumerate(found.groups(), 1):
+        at = bisect_right(begins, start + found.start(group)) - 1
+        if texts[at].strip(AROUND) != letter:
+            raise ValueError
+        yield letter, written[at]
+
+
+def _listed(entry: Any) -> Listed:
+    """The likeliest tokens at one place, that which was written among them."""
+    listed = [_likelihood(other) for other in entry.get("top_logprobs") or ()]
+    if entry["token"] not in {text for text, _ in listed}:
+        listed.append(_likelihood(entry))
+    return listed
+
+
+def _likelihood(entry: Any) -> tuple[str, float]:
+    logprob = entry["logprob"]
+    if isinstance(logprob, bool) or math.isnan(logprob):
+        raise TypeError
+    return entry["token"], math.exp(min(logprob, 0.0))
+
+
+def _answer(number: int, letter: str, listed: Listed) -> Answer:
     """Probabilities of a question's options from those of the tokens at its letter.
 
     What is not listed is no likelier than the least likely token that is, and shares
     what is left over.
     """
-    seen = [
-        sum(p for text, p in listed if text.strip(AROUND) in said)
-        for said in spellings(question)
-    ]
+    options = letters(QUESTIONS[number])
+    seen = [0.0] * len(options)
+    for text, probability in listed:
+        option = OPTION_OF[number].get(text.strip(AROUND))
+        if option is not None:
+            seen[option] += probability
     left_over = max(0.0, 1 - sum(p for _, p in listed))
     floor = min(min(p for _, p in listed), left_over / max(1, seen.count(0)))
     shares = [p or floor for p in seen]
     if not any(shares):  # the server forced a letter of which the model thought nothing
-        shares = [float(letter == option) for option in letters(question)]
-    return Answer([p / sum(shares) for p in shares], min(1.0, sum(seen)))
+        shares = [float(letter == option) for option in options]
+    total = sum(shares)
+    return Answer([share / total for share in shares], min(1.0, sum(seen)))

@@ -185,7 +185,7 @@ class Server:
         written = parsing.tokens(reply.logprobs)
         if not written and Feature.LOGPROBS in features:
             self._abilities.lacks(Feature.LOGPROBS)
-        likely = parsing.likely(found, written) if written else None
+        likely = parsing.likely(found, written)
         if likely is None:
             return Heard(parsing.certain(found), Source.ONE_HOT)
         return Heard(likely, Source.PROBABILITIES)

@@ -11,7 +11,7 @@ import pytest
 from annotation import parsing
 from annotation.answers import Answer
 from annotation.compact import JSON, LINES, Form, letters
-from annotation.parsing import Token, UnreadableError
+from annotation.parsing import UnreadableError
 from annotation.prompt import QUESTIONS
 from tests.annotation.remote.modelserver import (
     logprobs_of,
@@ -85,9 +85,8 @@ def test_without_logprobs_each_letter_is_certain() -> None:
 
 
 def read(form: Form, text: str, logprobs: Any) -> list[Answer]:
-    tokens = parsing.tokens(logprobs)
-    assert tokens is not None
-    answers = parsing.likely(parsing.match(text, form), tokens)
+    found = parsing.match(text, form)
+    answers = parsing.likely(found, parsing.tokens(logprobs))
     assert answers is not None
     return answers
 
@@ -150,19 +149,25 @@ def test_a_letter_that_only_the_server_wanted_has_no_mass() -> None:
     assert answer.mass == 0
 
 
+def token(text: str, **others: float) -> dict[str, Any]:
+    """A token as likely as not, with others beside it."""
+    top = [{"token": t, "logprob": math.log(p)} for t, p in others.items()]
+    return {"token": text, "logprob": math.log(0.5), "top_logprobs": top}
+
+
 def test_letters_are_found_in_tokens_with_their_quotes() -> None:
     text = written(JSON, sheet())
-    token = Token('"A"', (('"A"', 0.6), ('"B"', 0.3)))
     begin = text.index('"A"')
-    others = [
-        Token(t, ((t, 0.5),)) for t in (text[:begin], *tokens_of(text[begin + 3 :]))
+    tokens = [
+        token(text[:begin]),
+        token('"A"', **{'"A"': 0.6, '"B"': 0.3}),
+        *(token(rest) for rest in tokens_of(text[begin + 3 :])),
     ]
-    answers = parsing.likely(parsing.match(text, JSON), [others[0], token, *others[1:]])
+    answers = parsing.likely(parsing.match(text, JSON), tokens)
     assert answers is not None
-    assert answers[0].probabilities[:2] == pytest.approx(
-        [0.6 / 1.0, 0.3 / 1.0], abs=0.1
-    )
     assert answers[0].mass == pytest.approx(0.9)
+    shares = [0.6, 0.3, *[0.1 / 7] * 7]
+    assert answers[0].probabilities == pytest.approx(shares)
 
 
 def test_tokens_around_the_text_do_not_shift_it() -> None:
@@ -175,36 +180,34 @@ def test_tokens_around_the_text_do_not_shift_it() -> None:
 @pytest.mark.parametrize(
     "tokens",
     [
-        [Token(GOOD, ((GOOD, 0.5),))],  # letters are not tokens of their own
-        [Token(t.replace(" ", "\u0120"), ((t, 0.5),)) for t in tokens_of(GOOD)],
-        [Token(t, ((t, 1.0),)) for t in tokens_of(GOOD)],  # all is certain
+        [],
+        [token(GOOD)],  # letters are not tokens of their own
+        [token(t.replace(" ", "\u0120")) for t in tokens_of(GOOD)],
+        [token(t) | {"logprob": 0.0} for t in tokens_of(GOOD)],  # all is certain
+        [token(t) | {"logprob": "high"} for t in tokens_of(GOOD)],
+        [token(t) | {"logprob": None} for t in tokens_of(GOOD)],
+        [token(t) | {"logprob": math.nan} for t in tokens_of(GOOD)],
+        [token(t) | {"logprob": True} for t in tokens_of(GOOD)],
+        [token(t) | {"top_logprobs": 5} for t in tokens_of(GOOD)],
+        [token(t) | {"top_logprobs": [None]} for t in tokens_of(GOOD)],
+        [token(t) | {"top_logprobs": [{"token": 7, "logprob": -1}]} for t in GOOD],
+        [{"token": t} for t in tokens_of(GOOD)],
+        [{"token": 7, "logprob": -1.0}],
+        [*tokens_of(GOOD)],
+        [None],
     ],
-    ids=["one-token", "raw-bytes", "certain"],
 )
-def test_tokens_that_say_nothing_of_the_letters_are_not_used(
-    tokens: list[Token],
-) -> None:
+def test_tokens_that_say_nothing_of_the_letters_are_not_used(tokens: list[Any]) -> None:
     assert parsing.likely(parsing.match(GOOD, LINES), tokens) is None
 
 
+def test_the_same_tokens_are_used_when_they_do() -> None:
+    tokens = [token(t) for t in tokens_of(GOOD)]
+    assert parsing.likely(parsing.match(GOOD, LINES), tokens) is not None
+
+
 @pytest.mark.parametrize(
-    "logprobs",
-    [
-        None,
-        [],
-        "logprobs",
-        {},
-        {"content": None},
-        {"content": [None]},
-        {"content": ["A"]},
-        {"content": [{"token": "A"}]},
-        {"content": [{"token": 7, "logprob": -1.0}]},
-        {"content": [{"token": "A", "logprob": "high"}]},
-        {"content": [{"token": "A", "logprob": None}]},
-        {"content": [{"token": "A", "logprob": math.nan}]},
-        {"content": [{"token": "A", "logprob": True}]},
-        {"content": [{"token": "A", "logprob": -1.0, "top_logprobs": 5}]},
-    ],
+    "logprobs", [None, [], "logprobs", {}, {"content": None}, {"content": "A"}]
 )
-def test_malformed_logprobs_are_none(logprobs: Any) -> None:
-    assert parsing.tokens(logprobs) is None
+def test_without_a_list_there_are_no_tokens(logprobs: Any) -> None:
+    assert parsing.tokens(logprobs) == []
