@@ -112,9 +112,10 @@ def _descend(
 class Outcomes:
     """n things that were said and came or did not; every field is (n,).
 
-    `said` is the probability given to it, `came` 1 where it was so, `right` 1 where the
-    likelier answer was the true one, `loss` -log of the truth's probability. `weight`
-    is what it counts: the parts of one label add up to 1.
+    `said` is the probability given to it, or NaN where nobody can tell whether it was
+    so; `came` 1 where it was, `right` 1 where the likeliest answer may be true, `loss`
+    -log of the truth's probability. `weight` is what it counts: the parts of one label
+    add up to 1.
     """
 
     said: Floats
@@ -141,10 +142,12 @@ class Bin:
 
 def reliability(outcomes: Outcomes, bins: int = BINS) -> list[Bin]:
     """The reliability diagram: equal bins of probability, without the empty ones."""
-    bin_of = np.minimum((outcomes.said * bins).astype(int), bins - 1)
+    told = ~np.isnan(outcomes.said)
+    p, counts = outcomes.said[told], outcomes.weight[told]
+    bin_of = np.minimum((p * bins).astype(int), bins - 1)
     weight, said, came = (
-        np.bincount(bin_of, outcomes.weight * column, minlength=bins)
-        for column in (1, outcomes.said, outcomes.came)
+        np.bincount(bin_of, counts * column, minlength=bins)
+        for column in (1, p, outcomes.came[told])
     )
     filled = zip(weight, said, came, strict=True)
     return [Bin(s / w, c / w, w) for w, s, c in filled if w > 0]

@@ -189,14 +189,16 @@ def _outcomes(
     if attribute.kind is Kind.ONE:
         likeliest = max(distribution, key=distribution.__getitem__)
         right = float(likeliest in allowed)
+        # "Red or blonde" does not say whether red came as often as was said.
+        said = distribution[likeliest] if len(allowed) == 1 else np.nan
         true = sum(distribution[option] for option in allowed)
-        figures = (distribution[likeliest], right, right, _loss(true), 1.0)
-        return Outcomes(*(np.array([figure]) for figure in figures))
-    said = {NOT_VISIBLE: distribution[NOT_VISIBLE]}
+        numbers = (said, right, right, _loss(true), 1.0)
+        return Outcomes(*(np.array([number]) for number in numbers))
+    judged = [NOT_VISIBLE]
     if NOT_VISIBLE not in allowed:  # whether an unseen skirt is there, nobody knows
-        said |= {value: distribution[value] for value in attribute.values}
-    p = np.array(list(said.values()))
-    came = np.array([float(option in allowed) for option in said])
+        judged += attribute.values
+    p = np.array([distribution[option] for option in judged])
+    came = np.array([float(option in allowed) for option in judged])
     return Outcomes(
         said=p,
         came=came,
@@ -234,26 +236,24 @@ def _both(before: Outcomes, after: Outcomes) -> dict[str, Any]:
 
 
 def figures(outcomes: Outcomes) -> dict[str, Any]:
-    """ECE (Guo et al., 2017), negative log-likelihood in nats, accuracy, the bins."""
+    """ECE (Guo et al., 2017), negative log-likelihood in nats, accuracy, the bins.
+
+    The ECE is None, and there are no bins, where every label allows several values.
+    """
     bins = reliability(outcomes)
+    told = sum(b.labels for b in bins)
+    gap = sum(b.labels * abs(b.said - b.came) for b in bins)
     total = outcomes.weight.sum()
-    gap = sum(b.labels * abs(b.said - b.came) for b in bins) / total
     return {
-        "ece": round(float(gap), FIGURES),
-        "nll": nll(outcomes),
-        "accuracy": round(float(outcomes.weight @ outcomes.right / total), FIGURES),
-        "bins": [_rounded(asdict(b)) for b in bins],
+        "ece": _rounded(gap / told) if told else None,
+        "nll": _rounded(outcomes.weight @ outcomes.loss / total),
+        "accuracy": _rounded(outcomes.weight @ outcomes.right / total),
+        "bins": [{k: _rounded(v) for k, v in asdict(b).items()} for b in bins],
     }
 
 
-def nll(outcomes: Outcomes) -> float:
-    """Mean loss of a label, in nats."""
-    total = outcomes.weight.sum()
-    return round(float(outcomes.weight @ outcomes.loss / total), FIGURES)
-
-
-def _rounded(numbers: Mapping[str, float]) -> dict[str, float]:
-    return {name: round(float(number), FIGURES) for name, number in numbers.items()}
+def _rounded(figure: float) -> float:
+    return round(float(figure), FIGURES)
 
 
 def count(examples: Iterable[Example]) -> int:

@@ -101,7 +101,7 @@ def calibration_figure(row: Calibration, name: str) -> str:
         return "-"
     if name == "labels":
         return str(overall["labels"])
-    return f"ECE {overall[name]['ece']:.3f}, NLL {overall[name]['nll']:.3f}"
+    return f"ECE {overall[name]['ece']}, NLL {overall[name]['nll']}"
 
 
 class CorrectionForm(forms.Form):

@@ -32,7 +32,7 @@ def test_a_calibration_is_listed_with_what_it_was_worth(admin_client: Web) -> No
     overall = {"labels": 77, "before": figures, "after": {"ece": 0.125, "nll": 0.75}}
     Calibration.objects.update(metrics={"overall": overall, "folds": []})
     text = text_of(admin_client, "/admin/annotation/calibration/")
-    for shown in (kept, "77", "ECE 0.250, NLL 1.500", "ECE 0.125, NLL 0.750"):
+    for shown in (kept, "77", "ECE 0.25, NLL 1.5", "ECE 0.125, NLL 0.75"):
         assert shown in text
 
 
