@@ -23,7 +23,7 @@ from annotation.schema import BY_NAME, Attributes, Gate, Verdict, problems
 from annotation.services import ledger
 from annotation.services.claiming import MAX_ATTEMPTS, Claim
 from annotation.services.requesting import tell
-from profiles.models import Photo, Profile
+from profiles.models import Profile
 
 DECIMALS = 4
 FEATURES_TYPE = np.dtype("<f2")
@@ -172,8 +172,8 @@ def _write(rows: Sequence[Annotation]) -> None:
 def _tell_all(rows: Sequence[Annotation], outcomes: Mapping[int, Outcome]) -> Settled:
     status = [row.status for row in rows]
     done = [row for row in rows if row.status == Annotation.Status.DONE]
+    _apply_gates(done)
     for row in done:
-        _apply_gates(row.photo, row.gates)
         tell(row.photo_id, row.photo.owner_id)
     transient = [o for r in rows if isinstance(o := outcomes[r.pk], TransientError)]
     copied = sum(outcomes[row.pk].calls == COPY for row in done)
@@ -185,13 +185,21 @@ def _tell_all(rows: Sequence[Annotation], outcomes: Mapping[int, Outcome]) -> Se
     )
 
 
-def _apply_gates(photo: Photo, gates: Mapping[str, str]) -> None:
+def _apply_gates(rows: Sequence[Annotation]) -> None:
     """A failed gate quarantines; four passes publish; people have the last word.
 
     An anchor is published to nobody, whatever it passes.
     """
-    failed = sorted(gate for gate, verdict in gates.items() if verdict == Verdict.FAIL)
-    if failed:
-        people.quarantine(photo.pk, reason=f"failed: {', '.join(failed)}")
-    elif not photo.is_anchor and all(gates.get(g) == Verdict.PASS for g in Gate):
-        people.approve(photo.pk, source=Photo.ApprovalSource.GATES)
+    passed = []
+    for row in rows:
+        failed = sorted(
+            g for g, verdict in row.gates.items() if verdict == Verdict.FAIL
+        )
+        if failed:
+            people.quarantine(row.photo_id, reason=f"failed: {', '.join(failed)}")
+        elif not row.photo.is_anchor and all(
+            row.gates.get(gate) == Verdict.PASS for gate in Gate
+        ):
+            passed.append(row.photo_id)
+    if passed:
+        people.approve_by_gates(passed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Collection
 
 from django.conf import settings
 from django.db import transaction
@@ -134,20 +135,37 @@ def _insert(photo: Photo, new: Ingested) -> Photo:
 def approve(photo_id: uuid.UUID, *, source: Photo.ApprovalSource) -> bool:
     """Publish a photo; False if nothing changed.
 
-    Gates publish only what nobody has judged yet: a moderator may have said no while
-    the model was at work. A moderator may publish anything, and confirm the gates.
+    A moderator may publish anything, and confirm the gates.
     """
-    photos = Photo.objects.filter(pk=photo_id)
     if source is Photo.ApprovalSource.GATES:
-        photos = photos.filter(status=Photo.Status.PENDING)
-    else:
-        photos = photos.exclude(status=Photo.Status.APPROVED, approval_source=source)
-    changed = photos.update(
+        return bool(approve_by_gates([photo_id]))
+    others = Photo.objects.exclude(status=Photo.Status.APPROVED, approval_source=source)
+    changed = others.filter(pk=photo_id).update(
         status=Photo.Status.APPROVED, approval_source=source, status_reason=""
     )
     if changed:
         _tell(signals.photo_approved, photo_id)
     return bool(changed)
+
+
+@transaction.atomic
+def approve_by_gates(photo_ids: Collection[uuid.UUID]) -> int:
+    """Publish those of the photos that nobody has judged yet; returns how many.
+
+    A moderator may have said no while the model was at work. Two statements for a whole
+    batch: a large model reads hundreds of photos a second.
+    """
+    waiting = Photo.objects.filter(pk__in=photo_ids, status=Photo.Status.PENDING)
+    locked_rows = waiting.select_for_update(no_key=True).order_by("pk")
+    owners = dict(locked_rows.values_list("pk", "owner_id"))
+    Photo.objects.filter(pk__in=owners).update(
+        status=Photo.Status.APPROVED,
+        approval_source=Photo.ApprovalSource.GATES,
+        status_reason="",
+    )
+    for photo_id, profile_id in owners.items():
+        signals.photo_approved.send(Photo, photo_id=photo_id, profile_id=profile_id)
+    return len(owners)
 
 
 def reject(photo_id: uuid.UUID, *, reason: str) -> bool:
