@@ -27,7 +27,7 @@ TROUBLES: Final[Mapping[str, Trouble]] = {
     "no-connection": Trouble(again=True, down=True),
     "cut-off": Trouble(again=True, down=True, billed=True),
     "timed-out": Trouble(again=True, down=True, billed=True),
-    "busy": Trouble(again=True, down=True),
+    "busy": Trouble(again=True),  # it is well, and wants fewer requests
     "server-error": Trouble(again=True, down=True),
     "not-json": Trouble(again=True, down=True, billed=True),
     "too-long": Trouble(down=True, billed=True),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +12,6 @@ from tenacity import (
     AsyncRetrying,
     RetryCallState,
     retry_if_exception,
-    stop_after_attempt,
     wait_random_exponential,
 )
 
@@ -95,12 +94,19 @@ class Server:
             raise Fault(self._why_down)
         retrying = AsyncRetrying(
             sleep=asyncio.sleep,
-            stop=stop_after_attempt(self._pace.tries),
+            stop=lambda _: self._is_enough(calls),
             retry=retry_if_exception(self._is_worth_another_try),
             wait=self._wait,
             reraise=True,
         )
         return await retrying(self._watched, photo_url, calls)
+
+    def _is_enough(self, calls: Sequence[Call]) -> bool:
+        """Whether the tries that this provider gets are used up."""
+        own = [call.outcome for call in calls if call.provider == self.provider.name]
+        busy = own.count("busy")
+        made = len(own) - busy - own.count("parameter-refused")
+        return made >= self._pace.tries or busy >= self._pace.patience
 
     def _is_worth_another_try(self, error: BaseException) -> bool:
         return (

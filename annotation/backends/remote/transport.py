@@ -35,6 +35,9 @@ class Pace:
     longest_pause: float = 8.0
     longest_wait: float = 30.0  # a server that wants more is not asked again for now
     tries: int = TRIES
+    patience: int = (
+        6  # tries that found a server busy, which cost nothing, beside those
+    )
     failures: int = 5  # in a row, and a provider is left alone
     left_alone: float = 30.0
     until_probe: float = 900.0  # and then what a provider could not do is tried again
