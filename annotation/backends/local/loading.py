@@ -147,16 +147,20 @@ def _kind(folder: Path, supported: tuple[str, ...]) -> str:
 def _model(loader: Any, folder: Path, dtype: torch.dtype) -> Any:
     """Weights from safetensors alone, and no code that comes with them."""
     try:
-        model = loader.from_pretrained(
+        model, found = loader.from_pretrained(
             folder,
             dtype=dtype,
             attn_implementation="sdpa",
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,
+            output_loading_info=True,
         )
     except (OSError, SafetensorError) as error:
         raise weights.damaged() from error
+    # What is missing would be random numbers, with only a warning.
+    if found["missing_keys"] or found["mismatched_keys"]:
+        raise weights.damaged()
     return model.eval().requires_grad_(requires_grad=False)
 
 

@@ -6,8 +6,10 @@ import json
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from annotation.backends.local.configuration import LocalConfig
@@ -24,7 +26,13 @@ COLOURS = {
     "tiny_qwen3_5": (HALF, HALF),
 }
 
+if TYPE_CHECKING:
+    from annotation.backends.local.scoring import Scorer
+    from tests.annotation.local.reference import Reference
+
 ModelFolder = Callable[[str], Path]
+MakeScorer = Callable[..., "Scorer"]
+MakeReference = Callable[[str], "Reference"]
 
 
 def settings_of(folder: Path, **changes: Any) -> LocalConfig:
@@ -72,8 +80,50 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
     return made
 
 
+@pytest.fixture(scope="session")
+def scorer(model_folder: ModelFolder) -> MakeScorer:
+    """A tiny model loaded as the product loads it, once for each of its settings."""
+
+    @cache
+    def loaded(name: str, **changes: Any) -> Scorer:
+        from annotation.backends.local import loading
+
+        return loading.load(settings_of(model_folder(name), **changes))
+
+    return loaded
+
+
+@pytest.fixture(scope="session")
+def reference(model_folder: ModelFolder) -> MakeReference:
+    """The slow way through the same weights."""
+
+    @cache
+    def loaded(name: str) -> Reference:
+        from tests.annotation.local.reference import Reference
+
+        return Reference(model_folder(name))
+
+    return loaded
+
+
 @pytest.fixture(scope="session", autouse=True)
-def two_threads() -> None:
-    """Leave the other cores to whoever else is at work."""
+def one_thread() -> None:
+    """Tiny models gain nothing from threads, and threads on busy cores wait."""
     torch = pytest.importorskip("torch", reason="needs requirements/vlm.txt")
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
+
+
+def noise(
+    height: int, width: int, *, photos: int = 1, seed: int = 0
+) -> npt.NDArray[np.uint8]:
+    """Photos of coloured blocks and noise, (photos, height, width, 3)."""
+    rng = np.random.default_rng(seed)
+    blocks = rng.integers(0, 156, (photos, height // 16 + 1, width // 16 + 1, 3))
+    large = blocks.repeat(16, 1).repeat(16, 2)[:, :height, :width]
+    return (large + rng.integers(0, 100, large.shape)).astype(np.uint8)
+
+
+def whole(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """Boxes of photos that fill their bucket."""
+    photos, height, width, _ = pixels.shape
+    return np.array([[0, 0, height, width]] * photos)
