@@ -49,6 +49,11 @@ def quantiles(milliseconds: Sequence[float]) -> dict[str, float]:
     return {"p50": round(float(middle), 2), "p95": round(float(high), 2)}
 
 
+def rounded(number: float) -> float:
+    """To four digits: no such figure is worth more."""
+    return float(f"{number:.4g}")
+
+
 def _cpu() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     names = [line.split(":", 1)[1].strip() for line in lines if "model name" in line]

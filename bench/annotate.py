@@ -1,88 +1,184 @@
 """./run bench annotate: photos a second, from stored bytes to rows in the database.
 
-The active annotator reads the demo's photos in this process, as a worker would. Writes
-nothing: rows are rolled back, and files go to a temporary folder.
+Several threads do what a worker's do, on the demo's photos. They write for real, to a
+database, a queue and a folder of their own, which are removed afterwards.
 """
 
 from __future__ import annotations
 
 import argparse
-import tempfile
-from statistics import median
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from statistics import median, median_low
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
-from django.test.utils import override_settings
 
-from annotation import services as annotation
-from annotation.backends import get_annotator
+from annotation.backends import UnknownBackendError, backend, get_annotator
+from annotation.backends.base import (
+    Annotator,
+    BackendUnavailableError,
+    Reading,
+)
+from annotation.backends.local.configuration import LocalConfig, configured
 from annotation.models import Annotation
-from bench._bench import report, timed
-from demo import loading, london
-from profiles import services as people
+from bench._bench import report, rounded, timed
+from bench._photos import multiplied, taken_in
+from bench._stages import Clock, Round, Subject, one_round, writing_alone
+from bench._surroundings import own_surroundings
 from profiles.models import Photo
+from profiles.storage import annotation_bytes
+from twinby.env import EnvError
 from twinby.progress import Progress
 
-FOLDER_STORAGE = "django.core.files.storage.FileSystemStorage"
+PEERS = ("one-prompt-per-question", "none")
 
 
-def measure(faces: int, rounds: int) -> dict[str, Any]:
-    """Photos a second: taking them in, the annotator alone, and all that a job does."""
-    client, _ = people.create_client("benchmark of annotation")
-    chosen = london.faces()[:faces]
-    _, loading_ms = timed(lambda: loading.load(client, chosen))
-    photos = list(Photo.objects.filter(owner__client=client))
-    images = [rendition(photo) for photo in photos]
-    get_annotator().read(images[:1])  # the model is loaded once
-    alone, whole, progress = [], [], Progress("Annotating", rounds * len(photos))
-    for _ in range(rounds):
-        alone.append(timed(lambda: get_annotator().read(images))[1])
-        whole.append(timed(lambda: job(photos))[1])
+@dataclass(frozen=True)
+class Whole:
+    """An annotator whose stages are its own business."""
+
+    annotator: Annotator
+    backend: str
+    rounds: int
+    clocks: Mapping[str, Clock] = field(default_factory=dict)
+
+    def alone(self, images: Sequence[bytes]) -> dict[str, float]:
+        times = [
+            timed(lambda: self.annotator.read(images))[1] for _ in range(self.rounds)
+        ]
+        return {"read": 1_000 * len(images) / median(times)}
+
+    def figures(self, photos_per_second: float) -> dict[str, Any]:
+        return {}
+
+
+@contextmanager
+def subject_of(options: argparse.Namespace) -> Iterator[Subject]:
+    """What the options say is to be measured. Raises BackendUnavailableError."""
+    if options.backend != "local":
+        name = options.backend
+        yield Whole(get_annotator(name), name, options.rounds)
+        return
+    try:
+        from bench import _local
+    except ImportError as error:
+        raise BackendUnavailableError(
+            f"{error.name} is missing: install what requirements/vlm.txt lists."
+        ) from None
+    with _local.measured(
+        config_of(options),
+        architecture=options.random_weights,
+        rounds=options.rounds,
+        with_peer=options.peer != "none",
+    ) as local:
+        yield local
+
+
+def config_of(options: argparse.Namespace) -> LocalConfig:
+    """The configuration of the environment, but for what the options say."""
+    said: dict[str, Any] = {
+        "batch": options.batch,
+        "image_side": options.side,
+        "usd_per_gpu_hour": options.usd_per_hour,
+        "model": options.random_weights and f"random-{options.random_weights}",
+    }
+    given = {name: value for name, value in said.items() if value is not None}
+    return replace(configured(), **given)
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """All figures of one annotator on so many photos."""
+    with subject_of(options) as subject, own_surroundings():
+        originals, milliseconds = timed(lambda: taken_in(options.photos))
+        photos = multiplied(originals, options.photos)
+        reading = first_reading(subject.annotator, originals)
+        alone = subject.alone([annotation_bytes(photo) for photo in photos])
+        rounds = measured_rounds(subject, photos, options)
+        failed = Annotation.objects.exclude(status=Annotation.Status.DONE).count()
+        alone["write"] = writing_alone(
+            subject, photos, reading, workers=options.workers
+        )
+        middle = median_low([one.seconds for one in rounds])
+        whole = next(one for one in rounds if one.seconds == middle)
+        return {
+            "annotator": subject.annotator.version.model,
+            "photos": len(photos),
+            "failed": failed,
+            "rounds": options.rounds,
+            "workers": options.workers,
+            "ingested_per_second": rounded(len(originals) * 1_000 / milliseconds),
+            **speeds(whole, alone, len(photos)),
+            **subject.figures(len(photos) / whole.seconds),
+        }
+
+
+def first_reading(annotator: Annotator, photos: Sequence[Photo]) -> Reading:
+    """Any one reading; before it, all that happens once has happened."""
+    for outcome in annotator.read([annotation_bytes(photo) for photo in photos]):
+        if isinstance(outcome, Reading):
+            return outcome
+    raise BackendUnavailableError("The annotator could read none of the photos.")
+
+
+def measured_rounds(
+    subject: Subject, photos: Sequence[Photo], options: argparse.Namespace
+) -> list[Round]:
+    rounds, progress = [], Progress("Annotating", options.rounds * len(photos))
+    for _ in range(options.rounds):
+        rounds.append(one_round(subject, photos, workers=options.workers))
         progress.step(len(photos))
     progress.finish()
+    return rounds
+
+
+def speeds(whole: Round, alone: Mapping[str, float], photos: int) -> dict[str, Any]:
+    """Photos a second over all, and of each stage by itself, and how busy each was."""
     return {
-        "annotator": annotation.active_version().model,
-        "photos": len(photos),
-        "rounds": rounds,
-        "ingested_per_second": rate(len(photos), loading_ms),
-        "read_per_second": rate(len(photos), median(alone)),
-        "annotated_per_second": rate(len(photos), median(whole)),
+        "photos_per_second": rounded(photos / whole.seconds),
+        "seconds": rounded(whole.seconds),
+        "stages": {
+            stage: {
+                "photos_per_second": rounded(alone[stage]),
+                "busy_seconds": rounded(busy),
+                "busy_share": rounded(busy / whole.seconds),
+            }
+            for stage, busy in whole.busy.items()
+        },
+        **(
+            {"gpu_busy_share": rounded(whole.busy["model"] / whole.seconds)}
+            if "model" in whole.busy
+            else {}
+        ),
     }
 
 
-def job(photos: list[Photo]) -> None:
-    """What a worker does with these photos: fetch, decode, read, write, tell."""
-    Annotation.objects.filter(photo__in=photos).delete()
-    annotation.request([photo.pk for photo in photos])
-    rows = Annotation.objects.filter(photo__in=photos).order_by("pk")
-    ids = list(rows.values_list("pk", flat=True))
-    for start in range(0, len(ids), settings.ANNOTATION_BATCH):
-        annotation.annotate(ids[start : start + settings.ANNOTATION_BATCH])
-
-
-def rendition(photo: Photo) -> bytes:
-    with photo.annotation.open("rb") as file:
-        return bytes(file.read())
-
-
-def rate(photos: int, milliseconds: float) -> float:
-    return round(photos * 1_000 / milliseconds, 1)
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="./run bench annotate")
+    parser.add_argument("--backend", help="default: the active one")
+    parser.add_argument("--photos", type=int, default=204)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=4, help="threads, 8 at most")
+    local = parser.add_argument_group("the local back end")
+    local.add_argument("--random-weights", metavar="ARCHITECTURE")
+    local.add_argument("--batch", type=int)
+    local.add_argument("--side", type=int, help="of the photos, in pixels")
+    local.add_argument("--usd-per-hour", type=float, help="of the GPU")
+    local.add_argument("--peer", choices=PEERS, default=PEERS[0])
+    options = parser.parse_args()
+    if options.random_weights:
+        options.backend = "local"
+    options.backend = options.backend or settings.ANNOTATOR
+    backend(options.backend)
+    return options
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="./run bench annotate")
-    parser.add_argument("--faces", type=int, default=102, help="two photos each")
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        storage = {"BACKEND": FOLDER_STORAGE, "OPTIONS": {"location": folder}}
-        with (
-            override_settings(STORAGES={**settings.STORAGES, "default": storage}),
-            transaction.atomic(),
-        ):
-            figures = measure(options.faces, options.rounds)
-            transaction.set_rollback(True)
+    try:
+        figures = measure(parsed())
+    except (BackendUnavailableError, UnknownBackendError, EnvError) as error:
+        raise SystemExit(str(error)) from None
     report("annotate", figures)
 
 

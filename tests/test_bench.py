@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from django.db import connection
+from PIL import Image
 
 from bench import annotate, search
 from bench._bench import quantiles
+from bench._photos import multiplied
 from matching import selectors
 from matching.services import fit_feature_space
 from profiles.models import Client, Gender, Photo, Profile
+from profiles.storage import annotation_bytes
 from tests.conftest import MakePerson, MakePhoto
 
+ROOT = Path(__file__).resolve().parents[1]
 Out = pytest.CaptureFixture[str]
 
 
@@ -68,19 +77,111 @@ def test_search_says_when_nobody_is_there(
         search.main()
 
 
-def test_annotate_counts_photos_and_leaves_nothing_behind(
-    db: None, monkeypatch: pytest.MonkeyPatch, capsys: Out
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["annotate", "--faces", "2", "--rounds", "2"])
+def annotated(
+    monkeypatch: pytest.MonkeyPatch, capsys: Out, *arguments: str
+) -> dict[str, Any]:
+    """What `./run bench annotate` prints with these arguments."""
+    monkeypatch.setattr(sys, "argv", ["annotate", *arguments])
     annotate.main()
-    answer = json.loads(capsys.readouterr().out)
-    assert answer["photos"] == 4
+    answer: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return answer
+
+
+def test_annotate_counts_photos_and_leaves_nothing_behind(
+    transactional_db: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Out,
+    broker: Any,
+    media: Path,
+) -> None:
+    answer = annotated(
+        monkeypatch, capsys, *("--photos", "7", "--rounds", "2", "--workers", "2")
+    )
+    assert (answer["photos"], answer["failed"]) == (7, 0)
     assert answer["annotator"] == "fake-1"
-    for name in ("ingested", "read", "annotated"):
-        assert answer[f"{name}_per_second"] > 0
+    assert answer["photos_per_second"] == pytest.approx(7 / answer["seconds"], rel=1e-3)
+    assert set(answer["stages"]) == {"read", "write"}
+    for stage in answer["stages"].values():
+        assert stage["photos_per_second"] > 0
+        assert stage["busy_seconds"] < 2 * answer["seconds"]
     assert answer["machine"]["cores"] >= 1
     assert not Photo.objects.exists()
     assert not Client.objects.exists()
+    assert not media.exists()
+    assert all(queue.empty() for queue in broker.queues.values())
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT datname FROM pg_database WHERE datname LIKE '%_bench'")
+        assert cursor.fetchall() == []
+
+
+def test_copies_of_photos_show_the_same_in_other_bytes(
+    transactional_db: None, alice: Profile, make_photo: MakePhoto
+) -> None:
+    photos = multiplied([make_photo(alice), make_photo(alice)], 6)
+    files = [annotation_bytes(photo) for photo in photos]
+    assert len({photo.sha256 for photo in photos}) == len(set(files)) == 6
+    seen = {Image.open(io.BytesIO(file)).tobytes() for file in files}
+    assert len(seen) == 2
+
+
+@pytest.mark.torch
+def test_annotate_runs_a_model_of_random_weights(
+    transactional_db: None, monkeypatch: pytest.MonkeyPatch, capsys: Out
+) -> None:
+    pytest.importorskip("torch", reason="needs requirements/vlm.txt")
+    answer = annotated(
+        monkeypatch,
+        capsys,
+        *("--random-weights", "tiny_qwen2_5", "--photos", "6", "--rounds", "1"),
+        *("--side", "112", "--batch", "4", "--usd-per-hour", "3.6"),
+    )
+    assert (answer["photos"], answer["failed"], answer["batch"]) == (6, 0, 4)
+    assert answer["annotator"].startswith("random-tiny_qwen2_5-")
+    assert set(answer["stages"]) == {"decode", "model", "write"}
+    assert answer["gpu_busy_share"] == answer["stages"]["model"]["busy_share"]
+    assert 0 < answer["gpu_busy_share"] <= 1
+    assert answer["peak_source"].startswith("measured here: float32")
+    speed = answer["photos_per_second"]
+    assert answer["dollars_per_100k"] == pytest.approx(100 / speed, rel=1e-3)
+    share = answer["flops_per_photo"] * speed / answer["peak_flops"]
+    assert answer["achieved_share_of_peak"] == pytest.approx(share, rel=2e-3)
+    # At the least, the language model's 110,592 weights for every token.
+    assert answer["flops_per_photo"] > 2 * 110_592 * answer["tokens_per_photo"]
+    assert answer["peak_memory_bytes"] > 4 * answer["parameters"]
+    assert answer["peer"]["packed_over_unpacked"] > 1
+    assert answer["peer"]["largest_difference"] < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--backend", "oracle"], "there are fake"),
+        (["--random-weights", "oracle"], "No architecture 'oracle'; there are"),
+    ],
+)
+def test_annotate_says_what_it_cannot_measure(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], says: str
+) -> None:
+    pytest.importorskip("torch", reason="needs requirements/vlm.txt")
+    monkeypatch.setattr(sys, "argv", ["annotate", "--photos", "2", *arguments])
+    with pytest.raises(SystemExit, match=says):
+        annotate.main()
+
+
+def test_other_back_ends_are_measured_without_torch() -> None:
+    script = (
+        "import sys; from bench import annotate; sys.argv = ['', '--backend', 'small'];"
+        "subject = annotate.subject_of(annotate.parsed()).__enter__();"
+        "assert subject.annotator.version.backend == 'small';"
+        "assert not {'torch', 'transformers'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "twinby.settings.test"},
+        check=False,
+    )
+    assert done.returncode == 0
 
 
 def test_quantiles_are_of_the_times_given() -> None:

@@ -108,13 +108,19 @@ class LocalAnnotator:
 
 def started(config: LocalConfig, load: Callable[[LocalConfig], Model]) -> Engine:
     """The configured model at work. Raises BackendUnavailableError."""
-    threads = env_int("TWINBY_THREADS", 0) or min(MOST_DECODERS, os.cpu_count() or 1)
     try:
         from annotation.backends.local import engine
 
-        return engine.started(lambda: load(config), batch=config.batch, threads=threads)
+        return engine.started(
+            lambda: load(config), batch=config.batch, threads=decoders()
+        )
     except ImportError as error:
         raise BackendUnavailableError(
             f"The annotator `local` needs {error.name}: "
             "install what requirements/vlm.txt lists."
         ) from None
+
+
+def decoders() -> int:
+    """How many threads decode photos."""
+    return env_int("TWINBY_THREADS", 0) or min(MOST_DECODERS, os.cpu_count() or 1)
