@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import re
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -52,8 +53,9 @@ def real_pairs(cache: Path, *, celeba_people: int = CELEBA_PEOPLE) -> RealPairs:
     """
     archive = settings.TRAINING_DATA / "celeba_112.zip"
     source = f"celeba-{celeba_people}" if archive.exists() else "london"
-    model = annotation.active_version().model
-    file = cache / f"{source}-{model}-{SCHEMA_VERSION}.jsonl"
+    # What was said, before any calibration; a model's name may hold slashes.
+    version = re.sub(r"[^\w.-]", "_", annotation.active_version().name)
+    file = cache / f"{source}-{version}-{SCHEMA_VERSION}.jsonl"
     everybody = celeba(settings.TRAINING_DATA, celeba_people)
     people = list(everybody if archive.exists() else london(settings.ROOT / "demo"))
     if not file.exists():

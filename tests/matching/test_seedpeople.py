@@ -17,6 +17,7 @@ from django.core.management import CommandError, call_command
 from rest_framework.test import APIClient
 
 from annotation import services as annotation
+from annotation.backends.base import AnnotatorVersion
 from annotation.schema import SCHEMA, problems
 from annotation.services.calibrating import activate_calibration
 from matching import services, spaces
@@ -294,6 +295,17 @@ def test_a_second_run_reads_no_photo_again_and_adds_other_people(
     monkeypatch.setattr(sources, "call_command", None)  # nobody reads from now on
     seed(3)
     assert Profile.objects.filter(synthetic=True).count() == 6
+
+
+def test_a_model_whose_name_holds_a_slash_has_a_file_of_its_own(
+    few_real: None, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = AnnotatorVersion("local", "org/model", "p-1")
+    monkeypatch.setattr(annotation, "active_version", lambda: version)
+    real = sources.real_pairs(state / "slashes")
+    assert len(real.first) == 30
+    (file,) = (state / "slashes").iterdir()
+    assert "local_org_model_p-1" in file.name
 
 
 def test_more_than_one_batch_is_written_whole(
