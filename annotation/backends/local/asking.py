@@ -1,7 +1,7 @@
 """What is asked, in a tokenizer's own tokens.
 
-Every question is tokenized together with all that stands before it, and every answer
-together with its question, so that no token differs from a plain prompt's.
+Every question is tokenized together with all that stands before it, so that no token
+differs from a plain prompt's.
 """
 
 from __future__ import annotations
@@ -99,22 +99,29 @@ def _after(base: Ids, whole: Ids, question: Question) -> Ids:
 
 
 def _options(tokenizer: Any, question: Question) -> tuple[Ids, ...]:
-    asked = _ids(tokenizer, question.text)
-    return tuple(
-        _answers(tokenizer, question, asked, option, words)
-        for option, words in zip(question.options, question.words, strict=True)
-    )
+    """Which tokens answer with each option: raises if two options share one."""
+    named = zip(question.options, question.words, strict=True)
+    options = tuple(_answers(tokenizer, question, *option) for option in named)
+    if len({token for ids in options for token in ids}) < sum(map(len, options)):
+        raise BackendUnavailableError(
+            f"The tokenizer cannot tell the options of {question.text!r} apart."
+        )
+    return options
 
 
 def _answers(
-    tokenizer: Any, question: Question, asked: Ids, option: str, words: Sequence[str]
+    tokenizer: Any, question: Question, option: str, words: Sequence[str]
 ) -> Ids:
-    """The single tokens that answer with this option, each counted once."""
-    found = set()
+    """The single tokens that say this option, each counted once.
+
+    A word may be another token behind a colon than alone; a model may give either.
+    """
+    asked = _ids(tokenizer, question.text)
+    found: set[int] = set()
     for word in words:
-        whole = _ids(tokenizer, question.text + word)
-        if whole[:-1] == asked:
-            found.add(whole[-1])
+        behind = _ids(tokenizer, question.text + word)
+        found.update(ids[0] for ids in [_ids(tokenizer, word)] if len(ids) == 1)
+        found.update(behind[-1:] if behind[:-1] == asked else ())
     if not found:
         raise BackendUnavailableError(
             f"The tokenizer has no single token for {option!r} of {question.text!r}."

@@ -16,14 +16,13 @@ from transformers import (
 )
 
 from annotation.backends.base import BackendUnavailableError
-from annotation.backends.local import architectures, weights
+from annotation.backends.local import architectures, quantizing, weights
 from annotation.backends.local.asking import Prompt, asked
 from annotation.backends.local.configuration import LocalConfig
 from annotation.backends.local.families import Family, packable
 from annotation.backends.local.features import EncoderFeatures, Features, OwnFeatures
 from annotation.backends.local.llava import Llava
 from annotation.backends.local.packing import PackedReader
-from annotation.backends.local.quantizing import quantize
 from annotation.backends.local.qwen import Qwen
 from annotation.backends.local.scoring import Description, Reader, Scorer
 from annotation.backends.local.sequential import SequentialReader
@@ -54,6 +53,7 @@ def load(config: LocalConfig) -> Scorer:
     """
     device = device_of(config)
     dtype = dtype_on(device)
+    quantizing.check(config.quantization, device)
     folder = weights.folder_of(config.model, config.revision)
     kind = _kind(folder, tuple(FAMILIES))
     weights.check_memory(folder, device, dtype)
@@ -70,6 +70,7 @@ def random(architecture: str, config: LocalConfig) -> Scorer:
     Raises BackendUnavailableError for an unknown name or a missing device.
     """
     device = device_of(config)
+    quantizing.check(config.quantization, device)
     model, tokenizer = architectures.build(
         architecture, device=device, dtype=dtype_on(device)
     )
@@ -99,7 +100,7 @@ def _scorer(
     parameters = sum(p.numel() for p in model.parameters())
     family = FAMILIES[model.config.model_type](model, *colours)
     prompt = asked(tokenizer, image_token=family.image_token)
-    quantize(family.language, config.quantization, family.device)
+    quantizing.quantize(family.language, config.quantization)
     reader = _reader(family, prompt, config.image_side)
     description = Description(
         model=name,
@@ -127,6 +128,7 @@ def _features(family: Family, config: LocalConfig) -> Features:
         return OwnFeatures(family)
     folder = weights.folder_of(config.features, "main")
     kind = _kind(folder, ENCODERS)
+    weights.check_memory(folder, family.device, family.dtype)
     whole = _model(AutoModel, folder, family.dtype)
     encoder = whole.vision_model.to(family.device)
     return EncoderFeatures(encoder, *_colours(folder, kind))

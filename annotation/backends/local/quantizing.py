@@ -14,20 +14,24 @@ from annotation.backends.local.configuration import Quantization
 FP8_CAPABILITY: Final = (8, 9)
 
 
-def quantize(
-    language: torch.nn.Module, quantization: Quantization, device: torch.device
-) -> None:
-    """Make the language model's matrices eight bits wide, in place.
-
-    The vision tower and the logits stay as they are: they are small and most sensitive.
-    Raises BackendUnavailableError, saying what to install, if it cannot be done here.
-    """
+def check(quantization: Quantization, device: torch.device) -> None:
+    """Raise BackendUnavailableError, saying what is needed, if it cannot be had."""
     if quantization == "none":
         return
     if quantization == "fp8" and not _multiplies_fp8(device):
         raise BackendUnavailableError(
             "fp8 needs a GPU of compute capability 8.9 or more; choose int8 or none."
         )
+    _torchao()
+
+
+def quantize(language: torch.nn.Module, quantization: Quantization) -> None:
+    """Make the language model's matrices eight bits wide, in place.
+
+    The vision tower and the logits stay as they are: they are small and most sensitive.
+    """
+    if quantization == "none":
+        return
     ao = _torchao()
     if quantization == "int8":
         ao.quantize_(language, ao.Int8DynamicActivationInt8WeightConfig())

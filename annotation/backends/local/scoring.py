@@ -115,7 +115,7 @@ class Scorer:
         self._reader = reader
         self._features = features
         self._choices = Choices(prompt, family.device)
-        # Two passes at once would only compete for the device's memory.
+        # Two passes launched at once would only compete for the device's memory.
         self._one_at_a_time = threading.Lock()
 
     def score(
@@ -131,9 +131,10 @@ class Scorer:
             numbers = self._numbers(
                 self._on_device(pixels), self._on_device(boxes), bucket
             )
-            # One copy, and the only time that the host waits for the device.
-            flat = torch.cat([part.flatten(1) for part in numbers], 1).cpu().numpy()
-        return self._scores(flat, self._reader.tokens(bucket))
+            together = torch.cat([part.flatten(1) for part in numbers], 1)
+        # The only time that the host waits for the device: outside of the lock, so
+        # that another thread can already launch the next batch.
+        return self._scores(together.cpu().numpy(), self._reader.tokens(bucket))
 
     def _on_device(self, array: npt.NDArray[Any] | Tensor) -> Tensor:
         return torch.as_tensor(array).to(self._family.device, non_blocking=True)

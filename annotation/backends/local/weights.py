@@ -56,7 +56,7 @@ def check_memory(folder: Path, device: torch.device, dtype: torch.dtype) -> None
     if needed > free:
         raise BackendUnavailableError(
             f"The model needs {needed / GIB:.1f} GiB of memory on {device.type}, "
-            f"{free / GIB:.1f} GiB are free. Choose a smaller model or quantization."
+            f"{free / GIB:.1f} GiB are free. Choose a smaller model, or free some."
         )
 
 

@@ -34,7 +34,8 @@ class Reference:
     """A model from a folder, untouched, one prompt at a time."""
 
     def __init__(self, folder: Path) -> None:
-        self.model: Any = AutoModelForImageTextToText.from_pretrained(folder).eval()
+        model: Any = AutoModelForImageTextToText.from_pretrained(folder)
+        self.model = model.eval()
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
         said = json.loads((folder / "preprocessor_config.json").read_text())
         self.mean, self.std = said["image_mean"], said["image_std"]

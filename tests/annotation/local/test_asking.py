@@ -59,6 +59,16 @@ def test_a_spelling_of_several_tokens_is_left_out(tokenizer: Any) -> None:
     assert [tokenizer.decode([i]) for i in prompt.options[0][0]] == ["A"]
 
 
+def test_options_that_share_a_token_are_refused(tokenizer: Any) -> None:
+    words = (("A",), ("B", "A"), *QUESTIONS[0].words[2:])
+    with pytest.raises(BackendUnavailableError, match="apart"):
+        asked(
+            tokenizer,
+            image_token=image_token(tokenizer),
+            questions=[question(words=words)],
+        )
+
+
 def test_an_option_of_several_tokens_only_is_refused(tokenizer: Any) -> None:
     words = (("xylophone",), *QUESTIONS[0].words[1:])
     with pytest.raises(BackendUnavailableError, match="no single token for 'black'"):

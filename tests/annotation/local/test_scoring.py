@@ -163,6 +163,21 @@ def test_half_precision_says_nearly_the_same(
     assert np.abs(exact.mass - rough.mass).max() > 0
 
 
+def test_a_model_goes_on_after_it_ran_out_of_memory(
+    scorer: MakeScorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, pixels = scorer("tiny_qwen2_5"), noise(112, 112)
+
+    def too_large(_: Any) -> None:
+        raise torch.OutOfMemoryError
+
+    with monkeypatch.context() as once:
+        once.setattr(model._family, "see", too_large)
+        with pytest.raises(torch.OutOfMemoryError):
+            scored(model, pixels)
+    assert np.isfinite(scored(model, pixels).mass).all()
+
+
 def test_the_work_of_a_batch_can_be_counted(scorer: MakeScorer) -> None:
     model = scorer("tiny_qwen2_5")
     flops = []
@@ -176,13 +191,13 @@ def test_the_work_of_a_batch_can_be_counted(scorer: MakeScorer) -> None:
     assert flops[0] > 2 * tokens * language
 
 
-class Waits(TorchDispatchMode):
+class Waits(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Operations that would make the host wait for a GPU."""
 
     NAMES = ("_local_scalar_dense", "nonzero", "masked_select", "unique")
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.seen: list[str] = []
 
     def __torch_dispatch__(

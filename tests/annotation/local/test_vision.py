@@ -107,8 +107,8 @@ def test_unequal_segments_are_still_right(
     both_frames = torch.cat([pixels for pixels, _ in made])
     one_frame = both_frames.view(len(both_frames), 3, 2, -1)[:, :, 0].flatten(1)
     grid = torch.cat([grid for _, grid in made])
-    tower = scorer("tiny_qwen2_5")._family._visual
-    mine = tower(one_frame, grid_thw=grid).pooler_output
+    family: Any = scorer("tiny_qwen2_5")._family
+    mine = family._visual(one_frame, grid_thw=grid).pooler_output
     assert (mine - original(reference("tiny_qwen2_5"), photos)[0]).abs().max() < 1e-5
 
 
@@ -124,7 +124,8 @@ def test_unequal_segments_take_one_kernel_on_a_gpu() -> None:
         cu_seq_lens_q=bounds,
         max_length_q=15,
     )
-    on_cpu = vision._ragged(*(s.cpu().float() for s in states), [0, 5, 20], scaling)
+    query, key, value = (state.cpu().float() for state in states)
+    on_cpu = vision._ragged(query, key, value, [0, 5, 20], scaling)
     assert (on_gpu.cpu().float() - on_cpu).abs().max() < 0.02
 
 
@@ -147,5 +148,6 @@ def test_buckets_are_multiples_of_what_a_model_looks_at_together(
 def test_padding_becomes_zeros(scorer: MakeScorer) -> None:
     model = scorer("tiny_qwen2_5")
     padding = np.full((1, 4, 4, 3), model.padding, np.uint8)
-    seen = model._family._colours(torch.from_numpy(padding))
+    family: Any = model._family
+    seen = family._colours(torch.from_numpy(padding))
     assert seen.abs().max() < 0.01
