@@ -8,7 +8,7 @@ from typing import Any
 
 from django import forms
 
-from annotation.labels import NONE_OF_THESE
+from annotation.calibration.labels import NONE_OF_THESE
 from annotation.models import Calibration
 from annotation.schema import (
     NOT_VISIBLE,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from annotation.calibration import (
+from annotation.calibration.scaling import (
     Floats,
     Labels,
     Scaling,

@@ -9,10 +9,11 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from annotation import content_free
 from annotation.backends import annotator_version, get_annotator
 from annotation.backends.base import AnnotatorVersion, Reading
-from annotation.labelled import (
+from annotation.calibration import content_free
+from annotation.calibration.calibrator import AS_KEPT, Calibrator
+from annotation.calibration.fitting import (
     FOLDS,
     Example,
     fit,
@@ -22,7 +23,6 @@ from annotation.labelled import (
     report,
 )
 from annotation.models import Calibration
-from annotation.recalibration import AS_KEPT, Calibrator
 from annotation.services.readers import raw, reader_of, version_of
 from annotation.services.requesting import version_fields
 from twinby.errors import ConflictError, NotFoundError

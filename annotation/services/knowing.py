@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from annotation.backends.base import AnnotatorVersion
+from annotation.calibration.calibrator import RawReading
 from annotation.models import Annotation, Correction
-from annotation.recalibration import RawReading
 from annotation.schema import BY_NAME, Attributes, Distribution
 from annotation.services.readers import (
     active_reader,

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from annotation.backends import annotator_version, batch_size, get_annotator
 from annotation.backends.base import AnnotationError, AnnotatorVersion, Reading
-from annotation.labelled import Allowed, Example, fold_of
-from annotation.labels import Label, LabelsError
+from annotation.calibration.calibrator import RawReading
+from annotation.calibration.fitting import Allowed, Example, fold_of
+from annotation.calibration.labels import Label, LabelsError
 from annotation.models import Annotation, Correction
-from annotation.recalibration import RawReading
 from annotation.schema import BY_NAME
 from annotation.services.readers import raw, raw_reading
 from annotation.services.requesting import version_fields

@@ -14,8 +14,8 @@ from annotation.backends.base import (
     Reading,
     Source,
 )
+from annotation.calibration.calibrator import AS_KEPT, Calibrator, RawReading
 from annotation.models import Annotation, Calibration
-from annotation.recalibration import AS_KEPT, Calibrator, RawReading
 from annotation.schema import SCHEMA_VERSION
 from annotation.services.requesting import active_version, version_fields
 from twinby.errors import UnavailableError

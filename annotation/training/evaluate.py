@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from annotation.calibration import (
+from annotation.calibration.scaling import (
     Floats,
     expected_calibration_error,
     unchanged,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from annotation.backends.base import AnnotatorVersion
-from annotation.calibration import Scaling
+from annotation.calibration.calibrator import Calibrator
+from annotation.calibration.scaling import Scaling
 from annotation.models import Calibration
-from annotation.recalibration import Calibrator
 from annotation.schema import SCHEMA, SCHEMA_VERSION
 
 VERSION = AnnotatorVersion("fake", "fake-1")

@@ -22,7 +22,7 @@ from annotation.backends.base import (
     gates,
 )
 from annotation.backends.fake import FakeAnnotator
-from annotation.labelled import FOLDS, fold_of
+from annotation.calibration.fitting import FOLDS, fold_of
 from annotation.models import Annotation, Calibration
 from annotation.schema import BY_NAME, NOT_VISIBLE, SCHEMA_VERSION
 from profiles.models import Photo, Profile

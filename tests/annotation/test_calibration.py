@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from annotation.calibration import (
+from annotation.calibration.scaling import (
     Outcomes,
     Scaling,
     expected_calibration_error,

@@ -9,9 +9,9 @@ import pytest
 
 from annotation import services
 from annotation.backends.base import AnnotatorVersion, Source
-from annotation.calibration import Scaling
+from annotation.calibration.calibrator import TRUST, Calibrator
+from annotation.calibration.scaling import Scaling
 from annotation.models import Annotation, Calibration
-from annotation.recalibration import TRUST, Calibrator
 from annotation.schema import (
     BY_NAME,
     NOT_VISIBLE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from annotation.labels import LabelsError, parse
+from annotation.calibration.labels import LabelsError, parse
 from annotation.schema import NOT_VISIBLE
 
 HEADER = "photo,attribute,value\n"

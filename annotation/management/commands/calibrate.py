@@ -16,8 +16,8 @@ from annotation.backends.base import (
     BackendUnavailableError,
     TransientError,
 )
-from annotation.labelled import Example, count
-from annotation.labels import Label, LabelsError, parse
+from annotation.calibration.fitting import Example, count
+from annotation.calibration.labels import Label, LabelsError, parse
 from annotation.models import Calibration
 from annotation.services import calibrating, labelling
 from annotation.services.readers import reader_name, reader_of

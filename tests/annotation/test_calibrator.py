@@ -11,10 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annotation.answers import LEAST_MASS
-from annotation.calibration import Scaling
-from annotation.content_free import MOST, neutral_images
-from annotation.content_free import fit as fit_content_free
-from annotation.labelled import (
+from annotation.calibration.calibrator import (
+    AS_KEPT,
+    TRUST,
+    Calibrator,
+    RawReading,
+    options,
+    table_of,
+)
+from annotation.calibration.content_free import MOST, neutral_images
+from annotation.calibration.content_free import fit as fit_content_free
+from annotation.calibration.fitting import (
     FOLDS,
     Example,
     figures,
@@ -25,14 +32,7 @@ from annotation.labelled import (
     measured,
     report,
 )
-from annotation.recalibration import (
-    AS_KEPT,
-    TRUST,
-    Calibrator,
-    RawReading,
-    options,
-    table_of,
-)
+from annotation.calibration.scaling import Scaling
 from annotation.schema import (
     BY_NAME,
     NOT_VISIBLE,

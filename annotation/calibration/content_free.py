@@ -23,8 +23,8 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageFilter
 
-from annotation.calibration import Floats, Scaling
-from annotation.recalibration import FLOOR, Calibrator, RawReading, table_of
+from annotation.calibration.calibrator import FLOOR, Calibrator, RawReading, table_of
+from annotation.calibration.scaling import Floats, Scaling
 from annotation.schema import NOT_VISIBLE, SCHEMA, Attribute, Kind
 
 WIDTH_PIXELS: Final = 336

@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from annotation.answers import LEAST_MASS
-from annotation.calibration import Floats, Scaling, sigmoid, softmax
+from annotation.calibration.scaling import Floats, Scaling, sigmoid, softmax
 from annotation.schema import (
     NOT_VISIBLE,
     SCHEMA,

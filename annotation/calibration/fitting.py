@@ -14,16 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from annotation.calibration import (
-    Floats,
-    Labels,
-    Outcomes,
-    Scaling,
-    fit_exclusive,
-    fit_independent,
-    reliability,
-)
-from annotation.recalibration import (
+from annotation.calibration.calibrator import (
     FLOOR,
     Calibrator,
     RawReading,
@@ -32,6 +23,15 @@ from annotation.recalibration import (
     options,
     said_and_true,
     table_of,
+)
+from annotation.calibration.scaling import (
+    Floats,
+    Labels,
+    Outcomes,
+    Scaling,
+    fit_exclusive,
+    fit_independent,
+    reliability,
 )
 from annotation.schema import (
     NOT_VISIBLE,
