@@ -29,13 +29,14 @@ class Breaker:
             return True
         if self._clock() < self._shut_until:
             return False
-        self._shut_until = (
-            self._clock() + self._seconds
-        )  # the others wait for the probe
+        self._pause()  # for all but the probe, which is on its way
         return True
 
     def note(self, *, failed: bool) -> None:
         """Count how a request ended."""
         self._failed = self._failed + 1 if failed else 0
         if self.is_open:
-            self._shut_until = self._clock() + self._seconds
+            self._pause()
+
+    def _pause(self) -> None:
+        self._shut_until = self._clock() + self._seconds

@@ -96,7 +96,6 @@ class Transport:
     async def _exchange(
         self, method: str, provider: Provider, path: str, content: bytes = b""
     ) -> Received:
-        reason = "cut-off"
         try:
             return await self._received(method, provider, path, content)
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout):
@@ -105,9 +104,8 @@ class Transport:
             reason = "timed-out"
         except httpx2.HTTPError:
             reason = "cut-off"
-        raise Fault(
-            reason
-        )  # outside, so that the client's exception is not its context
+        # Outside, so that the client's exception does not become its context.
+        raise Fault(reason)
 
     async def _received(
         self, method: str, provider: Provider, path: str, content: bytes

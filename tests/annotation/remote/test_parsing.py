@@ -182,6 +182,7 @@ def test_tokens_around_the_text_do_not_shift_it() -> None:
     [
         [],
         [token(GOOD)],  # letters are not tokens of their own
+        [token(line) for line in GOOD.splitlines(keepends=True)],
         [token(t.replace(" ", "\u0120")) for t in tokens_of(GOOD)],
         [token(t) | {"logprob": 0.0} for t in tokens_of(GOOD)],  # all is certain
         [token(t) | {"logprob": "high"} for t in tokens_of(GOOD)],

@@ -28,6 +28,7 @@ from tests.annotation.remote.modelserver import (
     Asked,
     ModelServer,
     completion,
+    refusal,
     saying,
     sheet,
     written,
@@ -167,7 +168,7 @@ def test_one_bad_photo_fails_alone_and_is_not_sent(
     annotator: RemoteAnnotator, server: ModelServer
 ) -> None:
     good, bad, cut, other = annotator.read(
-        [jpeg(1), b"no photo", jpeg(2)[:-300], jpeg(3)]
+        [jpeg(1), b"no photo", jpeg(2)[:-2], jpeg(3)]
     )
     assert isinstance(good, Reading)
     assert isinstance(other, Reading)
@@ -184,21 +185,27 @@ def test_nothing_is_asked_about_no_photos(
     assert server.asked == []
 
 
+@pytest.mark.parametrize(
+    ("size", "sent_size"), [((1200, 900), (336, 448)), ((40, 30), (30, 40))]
+)
 def test_any_photo_goes_out_small_upright_and_without_metadata(
-    annotator: RemoteAnnotator, server: ModelServer
+    annotator: RemoteAnnotator,
+    server: ModelServer,
+    size: tuple[int, int],
+    sent_size: tuple[int, int],
 ) -> None:
     exif = Image.Exif()
     exif[0x010E] = "taken at home"
     exif[0x0112] = 6  # to be turned by a quarter
     target = BytesIO()
-    Image.new("RGB", (1200, 900)).save(target, "JPEG", exif=exif)
+    Image.new("RGB", size).save(target, "JPEG", exif=exif)
     readings(annotator, target.getvalue())
     url = server.asked[0].body["messages"][1]["content"][0]["image_url"]["url"]
     sent = base64.b64decode(url.split(",")[1])
     assert b"home" in target.getvalue()
     assert b"home" not in sent
     with Image.open(BytesIO(sent)) as image:
-        assert image.size == (336, 448)
+        assert image.size == sent_size
         assert not image.getexif()
 
 
@@ -217,6 +224,16 @@ def test_all_callers_together_keep_to_the_bound(
         list(callers.map(lambda n: readings(annotator, *[jpeg(n)] * 3), range(4)))
     assert len(server.asked) == 12
     assert server.busiest == 3
+
+
+def test_a_photo_keeps_its_place_while_it_waits(
+    server: ModelServer, annotator_of: MakeAnnotator
+) -> None:
+    annotator = annotator_of(server, CONCURRENCY="1")
+    server.do(refusal(429))
+    readings(annotator, jpeg(1), jpeg(2))
+    photos = [json.dumps(asked.body["messages"]) for asked in server.asked]
+    assert photos[0] == photos[1] != photos[2]
 
 
 def test_the_ledger_adds_up_to_the_time_that_passed(
