@@ -27,10 +27,10 @@ from annotation.backends.base import (
     PermanentError,
     Reading,
 )
-from annotation.framing import Look, decode, look
-from annotation.heads import readings
-from annotation.readout import Readout
 from annotation.schema import Verdict
+from annotation.small.framing import Look, decode, look
+from annotation.small.heads import readings
+from annotation.small.readout import Readout
 from twinby.env import env_int
 
 BATCH: Final = 32

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from annotation.framing import Image
+from annotation.small.framing import Image
 
 MAX_DEGREES = 15.0
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from annotation.heads import Head, slices
+from annotation.small.heads import Head, slices
 from annotation.training.augment import augment, plain
 from annotation.training.labels import detail_target
 from annotation.training.views import Views

@@ -16,9 +16,9 @@ from annotation.calibration.scaling import (
     expected_calibration_error,
     unchanged,
 )
-from annotation.heads import HEADS, PHOTO_HEADS, SLICES, readings
-from annotation.readout import Readout
 from annotation.schema import visible
+from annotation.small.heads import HEADS, PHOTO_HEADS, SLICES, readings
+from annotation.small.readout import Readout
 from annotation.training.metrics import auc, average_precision, recall_at_1
 from annotation.training.network import Encoder
 from annotation.training.validation import CELEBA, CLOTHING, LOWER_HALF, Cases

@@ -14,7 +14,7 @@ from onnx import numpy_helper
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from annotation.framing import FACE_SIDE, PHOTO_HEIGHT, PHOTO_WIDTH
+from annotation.small.framing import FACE_SIDE, PHOTO_HEIGHT, PHOTO_WIDTH
 from annotation.training.network import Encoder
 
 OPSET = 17

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from annotation.framing import FACE_SIDE, PHOTO_HEIGHT, PHOTO_WIDTH
-from annotation.heads import FACE_HEADS, PHOTO_HEADS, Head
+from annotation.small.framing import FACE_SIDE, PHOTO_HEIGHT, PHOTO_WIDTH
+from annotation.small.heads import FACE_HEADS, PHOTO_HEADS, Head
 from annotation.training.batches import (
     Batch,
     balanced,

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from annotation.heads import (
+from annotation.small.heads import (
     FACE_HEADS,
     GARMENTS,
     PHOTO_HEADS,

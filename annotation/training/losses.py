@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from annotation.heads import Head, slices
+from annotation.small.heads import Head, slices
 from annotation.training.labels import UNKNOWN
 
 

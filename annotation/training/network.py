@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from annotation.heads import FACE_HEADS, PHOTO_HEADS, width
+from annotation.small.heads import FACE_HEADS, PHOTO_HEADS, width
 from annotation.training.labels import AUXILIARY
 
 CHANNELS: Final = (16, 32, 64, 128, 256)

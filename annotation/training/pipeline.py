@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import torch
 
-from annotation.framing import look
-from annotation.readout import Readout
+from annotation.small.framing import look
+from annotation.small.readout import Readout
 from annotation.training import evaluate, fit, taste, validation, views
 from annotation.training.export import export, slim
 from annotation.training.network import Encoder

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from annotation.heads import SPREAD
+from annotation.small.heads import SPREAD
 
 BEGIN: Final = "<!-- measured: written by trainencoder, do not edit -->"
 END: Final = "<!-- end of measured -->"

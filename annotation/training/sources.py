@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from annotation.framing import Image, decode
+from annotation.small.framing import Image, decode
 
 HELD_OUT_EVERY = 5  # of the clothing sets, which come without a validation split
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from annotation.framing import Image, decode
+from annotation.small.framing import Image, decode
 from annotation.training.metrics import auc
 
 Floats = npt.NDArray[np.floating[Any]]

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from annotation.framing import Image, look
-from annotation.heads import FACE_HEADS, PHOTO_HEADS
+from annotation.small.framing import Image, look
+from annotation.small.heads import FACE_HEADS, PHOTO_HEADS
 from annotation.training import labels, sources
 from annotation.training.labels import TargetRow, Targets
 from annotation.training.sources import Example
@@ -35,7 +35,7 @@ class Case:
 class Cases:
     """Cases in columns; `faces` and `photos` are uint8 views (n, h, w, 3).
 
-    `room` (n,) as in `annotation.framing`.
+    `room` (n,) as in `annotation.small.framing`.
     """
 
     faces: Image

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from annotation.framing import Box, Image, cut, face_frame, find_faces, letterbox
+from annotation.small.framing import Box, Image, cut, face_frame, find_faces, letterbox
 from annotation.training import labels
 from annotation.training.labels import Targets
 from annotation.training.sources import (

@@ -15,7 +15,7 @@ import pytest
 from annotation.backends import annotator_version, weights
 from annotation.backends.base import AnnotatorVersion, PermanentError, Reading
 from annotation.backends.small import BATCH, SmallAnnotator
-from annotation.readout import Readout, ReadoutError
+from annotation.small.readout import Readout, ReadoutError
 from annotation.schema import NOT_VISIBLE, Gate, Verdict, problems, visible
 from annotation.training.report import measured
 

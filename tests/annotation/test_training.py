@@ -13,8 +13,8 @@ pytest.importorskip("torch", reason="training needs requirements/vlm.txt")
 
 import torch
 
-from annotation.heads import FACE_HEADS, WIDTH, width
-from annotation.readout import Readout
+from annotation.small.heads import FACE_HEADS, WIDTH, width
+from annotation.small.readout import Readout
 from annotation.training import fit
 from annotation.training.batches import balanced, interleaved, people_together
 from annotation.training.export import ExportError, _difference, _noise, export, slim

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from annotation.heads import (
+from annotation.small.heads import (
     FACE_HEADS,
     HEADS,
     PHOTO_HEADS,

@@ -144,7 +144,7 @@ DETAILS: Final = frozenset({"hair_texture", "facial_hair", "makeup", "expression
 class Answers:
     """Calibrated probabilities (n, WIDTH), and the share of brown that is light (n,).
 
-    `room` (n,), as in `annotation.framing`: how much of the body the photo reaches.
+    `room` (n,), as in `small.framing`: how much of the body the photo reaches.
     """
 
     probabilities: Floats

@@ -17,7 +17,7 @@ from annotation.calibration.scaling import (
     sigmoid,
     softmax,
 )
-from annotation.heads import HEADS, SLICES, Answers, blonde_over_black
+from annotation.small.heads import HEADS, SLICES, Answers, blonde_over_black
 
 
 class ReadoutError(Exception):
