@@ -15,8 +15,8 @@ import pytest
 from annotation.backends import annotator_version, weights
 from annotation.backends.base import AnnotatorVersion, PermanentError, Reading
 from annotation.backends.small import BATCH, SmallAnnotator
-from annotation.small.readout import Readout, ReadoutError
 from annotation.schema import NOT_VISIBLE, Gate, Verdict, problems, visible
+from annotation.small.readout import Readout, ReadoutError
 from annotation.training.report import measured
 
 PORTRAITS = sorted((Path(__file__).parents[2] / "demo" / "photos").rglob("*.webp"))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from annotation.schema import BY_NAME, NOT_VISIBLE, problems
 from annotation.small.heads import (
     FACE_HEADS,
     HEADS,
@@ -18,7 +19,6 @@ from annotation.small.heads import (
     readings,
     slices,
 )
-from annotation.schema import BY_NAME, NOT_VISIBLE, problems
 from annotation.training import labels
 from annotation.training.labels import UNKNOWN, Targets
 
