@@ -52,7 +52,7 @@ def build(
     families: Any = AutoModelForImageTextToText
     with device:
         model = families.from_config(config, dtype=dtype, attn_implementation="sdpa")
-    return model.eval(), tokenizer
+    return model.eval().requires_grad_(requires_grad=False), tokenizer
 
 
 def _special(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:

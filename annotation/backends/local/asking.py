@@ -80,7 +80,10 @@ def _chat(tokenizer: Any) -> str:
         },
     ]
     text: str = tokenizer.apply_chat_template(
-        messages, tokenize=False, add_generation_prompt=True
+        messages,
+        tokenize=False,
+        add_generation_prompt=True,
+        enable_thinking=False,  # the answer is the next token, not a thought
     )
     return text
 

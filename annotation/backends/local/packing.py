@@ -4,7 +4,7 @@ The questions are a trie: tokens that several begin with are computed once. A to
 the text, the photo and its own beginnings; its position is its depth, as if its
 question stood alone. So the answers equal those of one prompt per question. The text
 before the photo is the same for all photos: its keys and values are computed once.
-Needs full attention in every layer: see `longest` and `families.packable`.
+Needs full attention in every layer: see `families.packable`.
 """
 
 from __future__ import annotations

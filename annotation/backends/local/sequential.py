@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -18,6 +18,9 @@ from annotation.backends.local.asking import Prompt
 from annotation.backends.local.families import Family, Seen
 from annotation.backends.local.framing import Bucket
 from annotation.backends.local.packing import prefill
+
+# Each is a copy of a photo's whole state, beside the weights.
+MOST_ROWS: Final = 128
 
 
 class SequentialReader:
@@ -43,8 +46,11 @@ class SequentialReader:
         ends = torch.empty(
             photos, len(self._prompt.questions), self._tail.shape[-1]
         ).to(seen.tokens)
+        at_once = max(1, MOST_ROWS // photos)
         for which, asked in self._groups:
-            ends[:, which] = self._asked(read, asked, free, photos)
+            for start in range(0, len(which), at_once):
+                some = slice(start, start + at_once)
+                ends[:, which[some]] = self._asked(read, asked[some], free, photos)
         return ends
 
     def _read(self, seen: Seen, bucket: Bucket) -> tuple[DynamicCache, int]:

@@ -104,7 +104,8 @@ class StillPatches(nn.Module):
     def __init__(self, convolution: nn.Conv3d) -> None:
         super().__init__()
         weight = convolution.weight.detach()
-        self.weight = nn.Parameter(weight.float().sum(2).flatten(1).to(weight.dtype))
+        both = weight.float().sum(2).flatten(1).to(weight.dtype)
+        self.weight = nn.Parameter(both, requires_grad=False)
         self.bias = convolution.bias
 
     def forward(self, patches: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ import pytest
 
 pytest.importorskip("transformers", reason="local models need requirements/vlm.txt")
 
+from tokenizers.processors import TemplateProcessing
+
 from annotation.backends.base import BackendUnavailableError
 from annotation.backends.local import vocabulary
 from annotation.backends.local.asking import asked
@@ -59,6 +61,13 @@ def test_a_spelling_of_several_tokens_is_left_out(tokenizer: Any) -> None:
     assert [tokenizer.decode([i]) for i in prompt.options[0][0]] == ["A"]
 
 
+def test_models_that_could_think_are_told_not_to() -> None:
+    thought = "{% if enable_thinking is not false %}<think>{% endif %}"
+    tokenizer: Any = vocabulary.made_on_the_fly(vocabulary.QWEN_TEMPLATE + thought)
+    prompt = asked(tokenizer, image_token=image_token(tokenizer))
+    assert tokenizer.decode(prompt.tail).endswith("assistant\n")
+
+
 def test_options_that_share_a_token_are_refused(tokenizer: Any) -> None:
     words = (("A",), ("B", "A"), *QUESTIONS[0].words[2:])
     with pytest.raises(BackendUnavailableError, match="apart"):
@@ -99,11 +108,16 @@ def test_a_question_that_joins_the_text_before_it_is_refused() -> None:
         )
 
 
-def test_the_first_token_is_not_written_twice() -> None:
-    template = "{{ bos_token }}" + vocabulary.QWEN_TEMPLATE
+@pytest.mark.parametrize("written_by_template", ["", "{{ bos_token }}"])
+def test_the_first_token_is_written_once(written_by_template: str) -> None:
+    template = written_by_template + vocabulary.QWEN_TEMPLATE
     tokenizer: Any = vocabulary.made_on_the_fly(template)
     tokenizer.bos_token = "<|endoftext|>"
-    prompt = asked(tokenizer, image_token=image_token(tokenizer))
     first = tokenizer.bos_token_id
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"{tokenizer.bos_token} $A",
+        special_tokens=[(tokenizer.bos_token, first)],
+    )
+    prompt = asked(tokenizer, image_token=image_token(tokenizer))
     assert prompt.head[0] == first
     assert first not in prompt.head[1:]

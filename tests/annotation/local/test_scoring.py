@@ -153,11 +153,12 @@ def test_two_threads_get_what_one_would(name: str, scorer: MakeScorer) -> None:
 def test_half_precision_says_nearly_the_same(
     scorer: MakeScorer, model_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    full = scorer("tiny_qwen2_5")
     monkeypatch.setattr(loading, "dtype_on", lambda _: torch.bfloat16)
     half = loading.load(settings_of(model_folder("tiny_qwen2_5")))
     assert half.description.dtype == "bfloat16"
     pixels = noise(112, 112, photos=2, seed=4)
-    exact, rough = scored(scorer("tiny_qwen2_5"), pixels), scored(half, pixels)
+    exact, rough = scored(full, pixels), scored(half, pixels)
     for one, other in zip(exact.probabilities, rough.probabilities, strict=True):
         assert np.abs(one - other).max() < 0.05
     assert np.abs(exact.mass - rough.mass).max() > 0

@@ -117,6 +117,24 @@ def test_the_sequential_way_is_exact(name: str, parts: MakeParts) -> None:
         assert made.error(SequentialReader(made.family, made.prompt)) < EXACT
 
 
+def test_few_questions_at_once_get_the_same_answers(
+    parts: MakeParts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = []
+    counted = sequential.repeated
+
+    def counting(cache: Any, chosen: Tensor) -> Any:
+        rows.append(len(chosen))
+        return counted(cache, chosen)
+
+    monkeypatch.setattr(sequential, "MOST_ROWS", 2)
+    monkeypatch.setattr(sequential, "repeated", counting)
+    made = parts("tiny_qwen3_5")
+    with torch.no_grad():
+        assert made.error(SequentialReader(made.family, made.prompt)) < EXACT
+    assert max(rows) == 2
+
+
 @pytest.mark.parametrize("name", [*PACKED, "tiny_qwen3_5"])
 def test_another_photo_gives_other_answers(
     name: str, parts: MakeParts, reference: MakeReference
