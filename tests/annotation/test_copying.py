@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -146,9 +148,17 @@ def test_bytes_that_somebody_is_reading_wait_to_be_copied(
 
 @pytest.mark.django_db(transaction=True)
 def test_two_workers_at_once_read_the_same_bytes_once(
-    twins: list[Photo], script: Script
+    twins: list[Photo], script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     annotator = script()
+    look = claiming._unlike_others
+
+    def look_for_long(rows: Sequence[Annotation]) -> list[Annotation]:
+        found = look(rows)
+        time.sleep(0.2)  # between the look and the claim, anybody else would look too
+        return found
+
+    monkeypatch.setattr(claiming, "_unlike_others", look_for_long)
     together = threading.Barrier(2)
 
     def work(row: int) -> None:

@@ -18,7 +18,7 @@ from django.utils import timezone
 from annotation import services
 from annotation.backends.base import Call, PermanentError, TransientError
 from annotation.models import Annotation, Attempt
-from annotation.schema import Verdict
+from annotation.schema import Verdict, unseen_attributes
 from annotation.services import claiming, ledger
 from annotation.services.reading import warn_once
 from profiles.models import Photo, Profile
@@ -124,6 +124,9 @@ def test_of_somebody_who_may_be_under_age_only_the_gates_are_kept(
     assert row.gates == {**ALL_PASS, "adults": "fail"}
     photo.refresh_from_db()
     assert photo.status == Photo.Status.QUARANTINED
+    known = services.effective_readings([photo.pk])[photo.pk]
+    assert known.attributes == unseen_attributes()
+    assert known.features is None
 
 
 # The budget of a day ------------------------------------------------------------------

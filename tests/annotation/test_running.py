@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 ROOT = Path(__file__).resolve().parents[2]
 PHOTOS = 24
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 45.0
 
 
 @pytest.fixture
@@ -79,10 +80,12 @@ def test_a_run_again_has_nothing_to_do(photos: list[Photo], script: Script) -> N
     assert annotator.seen == []
 
 
+@pytest.mark.parametrize("asked_for", [0, PHOTOS])
 def test_a_limit_is_kept_and_says_what_is_left(
-    photos: list[Photo], script: Script, settings: Any
+    photos: list[Photo], script: Script, settings: Any, asked_for: int
 ) -> None:
     settings.ANNOTATION_BATCH = 4
+    services.request([photo.pk for photo in photos[:asked_for]])
     annotator = script(PermanentError("refused"))
     result = services.Run(limit=7).run()
     assert (result.read, result.failed, result.left) == (6, 1, PHOTOS - 7)
@@ -250,13 +253,15 @@ def start(media: Path, diary: Path) -> Iterator[Start]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
         started.append(process)
         return process
 
     yield begin
     for process in started:
-        process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # its worker processes as well
         process.communicate()
 
 
