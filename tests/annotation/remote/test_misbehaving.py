@@ -21,6 +21,7 @@ from annotation.backends.base import (
     TransientError,
 )
 from annotation.backends.remote.annotator import RemoteAnnotator
+from annotation.backends.remote.breaker import Breaker
 from annotation.backends.remote.configuration import MOST_TOKENS_IN, MOST_TOKENS_OUT
 from annotation.backends.remote.faults import TROUBLES
 from annotation.backends.remote.transport import MOST_BYTES
@@ -286,6 +287,21 @@ def test_a_provider_that_keeps_failing_is_left_alone_and_probed_once(
     clock.now += PACE.left_alone
     annotator.read([jpeg(n) for n in range(4)])
     assert len(server.asked) == 9  # the probe was answered: it is back
+
+
+def test_one_probe_at_a_time_decides_for_all() -> None:
+    clock = Clock()
+    breaker = Breaker(failures=2, seconds=10, clock=clock)
+    breaker.note(failed=True)
+    assert breaker.admits()
+    breaker.note(failed=True)
+    assert not breaker.admits()
+    clock.now += 10
+    assert [breaker.admits() for _ in range(3)] == [True, False, False]
+    clock.now += 10  # the probe was lost
+    assert [breaker.admits() for _ in range(3)] == [True, False, False]
+    breaker.note(failed=False)
+    assert [breaker.admits() for _ in range(3)] == [True, True, True]
 
 
 def test_a_busy_provider_is_waited_for_and_not_left_alone(
