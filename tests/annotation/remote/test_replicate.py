@@ -138,7 +138,7 @@ def test_a_failure_has_the_reason_that_others_have(
     *,
     for_good: bool,
 ) -> None:
-    server.do(answer, answer)
+    server.do(*[answer] * PACE.patience)
     [error] = replicate.read([jpeg()])
     assert isinstance(error, PermanentError if for_good else TransientError)
     assert error.reason == reason
