@@ -124,8 +124,6 @@ def test_what_fails_to_be_asked_for_is_cancelled(
         (prediction("succeeded", {"text": GOOD}), "off-schema", True),
         (prediction("succeeded", GOOD[:-9]), "truncated", True),
         (Answer(b"[]"), "not-json", False),
-        (Answer(b'{"id": "../account", "status": "starting"}'), "not-json", False),
-        (Answer(b'{"id": 7, "status": "starting"}'), "not-json", False),
         (refusal(429), "busy", False),
         (refusal(422, "prompt is too long"), "rejected", True),
     ],
@@ -142,3 +140,14 @@ def test_a_failure_has_the_reason_that_others_have(
     [error] = replicate.read([jpeg()])
     assert isinstance(error, PermanentError if for_good else TransientError)
     assert error.reason == reason
+
+
+@pytest.mark.parametrize("odd", ["../account", "account?x=", "", 7, None, ["a" * 26]])
+def test_an_odd_id_leads_to_no_other_address(
+    replicate: RemoteAnnotator, server: ModelServer, odd: Any
+) -> None:
+    server.do(*[prediction("starting", id=odd)] * 2)
+    [error] = replicate.read([jpeg()])
+    assert isinstance(error, TransientError)
+    assert error.reason == "not-json"
+    assert paths(server) == ["models/owner/tiny/predictions"] * 2
