@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from io import BytesIO
 
+import httpx2
 import pytest
 from PIL import Image
 
@@ -12,6 +14,7 @@ from annotation.backends.remote.annotator import RemoteAnnotator
 from annotation.backends.remote.transport import Pace
 from tests.annotation.remote.modelserver import ModelServer
 
+TRUST_STORE = httpx2.create_ssl_context()
 KEY = "sk-the-key-of-this-test"
 # Everything that takes seconds takes milliseconds.
 PACE = Pace(
@@ -43,6 +46,13 @@ def jpeg(seed: int = 0, side: int = 64) -> bytes:
     colour = (seed * 37 % 256, seed * 91 % 256, 128)
     Image.new("RGB", (side, side), colour).save(target, "JPEG")
     return target.getvalue()
+
+
+@pytest.fixture(autouse=True)
+def _one_trust_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading the machine's certificates takes longer than most of these tests."""
+    trusting = partial(httpx2.AsyncClient, verify=TRUST_STORE)
+    monkeypatch.setattr(httpx2, "AsyncClient", trusting)
 
 
 @pytest.fixture

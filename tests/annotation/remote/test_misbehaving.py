@@ -393,7 +393,8 @@ def test_neither_key_nor_photo_nor_text_reaches_a_log_an_error_or_a_call(
     caplog: pytest.LogCaptureFixture,
     behaviour: Behaviour | Answer,
 ) -> None:
-    caplog.set_level(logging.DEBUG)
+    for logger in ("", "httpx2", "httpcore2", "tenacity"):
+        caplog.set_level(logging.DEBUG, logger)
     server.do(*[behaviour] * 6)
     photo = jpeg()
     try:

@@ -16,13 +16,14 @@ import pytest
 from PIL import Image
 
 from annotation import compact
-from annotation.backends.base import PermanentError, Reading, Source
+from annotation.backends.base import PermanentError, Reading, Source, TransientError
 from annotation.backends.remote.annotator import RemoteAnnotator
 from annotation.backends.remote.configuration import MOST_TOKENS_IN, MOST_TOKENS_OUT
 from annotation.prompt import REQUEST
 from annotation.schema import NOT_VISIBLE, Gate, Verdict, problems
 from tests.annotation.remote.conftest import KEY, PACE, Clock, MakeAnnotator, jpeg
 from tests.annotation.remote.modelserver import (
+    SILENCE,
     SURE,
     Answer,
     Asked,
@@ -362,3 +363,17 @@ def test_a_closed_annotator_opens_again(
     annotator.close()
     assert "remote" not in {thread.name for thread in threading.enumerate()}
     readings(annotator, photo)
+
+
+def test_closing_ends_what_is_under_way(
+    server: ModelServer, annotator_of: MakeAnnotator, photo: bytes
+) -> None:
+    annotator = annotator_of(server, pace=replace(PACE, silence=60, whole=60))
+    server.do(SILENCE)
+    with ThreadPoolExecutor(1) as reader:
+        reading = reader.submit(annotator.read, [photo])
+        while not server.asked:
+            time.sleep(0.005)
+        annotator.close()
+        with pytest.raises(TransientError, match="stopped"):
+            reading.result(timeout=5)
