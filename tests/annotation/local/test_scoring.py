@@ -192,6 +192,16 @@ def test_the_work_of_a_batch_can_be_counted(scorer: MakeScorer) -> None:
     assert flops[0] > 2 * tokens * language
 
 
+def test_the_language_model_is_one_graph_for_a_compiler(
+    scorer: MakeScorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, pixels = scorer("tiny_qwen2_5"), noise(112, 112, photos=2)
+    plain = scored(model, pixels)
+    compiled = torch.compile(model._family.language, backend="eager", fullgraph=True)
+    monkeypatch.setattr(model._family, "language", compiled)
+    np.testing.assert_allclose(scored(model, pixels).mass, plain.mass, rtol=1e-5)
+
+
 class Waits(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Operations that would make the host wait for a GPU."""
 

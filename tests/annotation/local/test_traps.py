@@ -127,12 +127,12 @@ def test_few_questions_at_once_get_the_same_answers(
         rows.append(len(chosen))
         return counted(cache, chosen)
 
-    monkeypatch.setattr(sequential, "MOST_ROWS", 2)
+    monkeypatch.setattr(sequential, "MOST_ROWS", 1)
     monkeypatch.setattr(sequential, "repeated", counting)
     made = parts("tiny_qwen3_5")
     with torch.no_grad():
         assert made.error(SequentialReader(made.family, made.prompt)) < EXACT
-    assert max(rows) == 2
+    assert set(rows) == {1}
 
 
 @pytest.mark.parametrize("name", [*PACKED, "tiny_qwen3_5"])
