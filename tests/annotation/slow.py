@@ -11,8 +11,7 @@ from pathlib import Path
 from annotation.backends.base import AnnotationError, Reading
 from annotation.backends.fake import FakeAnnotator
 
-SECONDS = 0.25
-DIARY = "TWINBY_TEST_DIARY"
+DIARY, SECONDS = "TWINBY_TEST_DIARY", "TWINBY_TEST_SECONDS"
 
 
 class SlowAnnotator(FakeAnnotator):
@@ -20,7 +19,7 @@ class SlowAnnotator(FakeAnnotator):
 
     def read(self, photos: Sequence[bytes]) -> list[Reading | AnnotationError]:
         self._write(*("began " + name_of(photo) for photo in photos))
-        time.sleep(SECONDS)
+        time.sleep(float(os.environ[SECONDS]))
         self._write(*("read " + name_of(photo) for photo in photos))
         return super().read(photos)
 

@@ -31,7 +31,7 @@ from annotation.models import Annotation, Attempt
 from annotation.services import claiming, running
 from profiles.models import Photo, Profile
 from tests.annotation.scripted import Script, reading, row_of
-from tests.annotation.slow import DIARY
+from tests.annotation.slow import DIARY, SECONDS
 from tests.conftest import MakePhoto
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -245,11 +245,11 @@ def start(media: Path, diary: Path) -> Iterator[Start]:
     }
     started = []
 
-    def begin(*arguments: str) -> subprocess.Popen[str]:
+    def begin(*arguments: str, seconds: float = 0.5) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, "manage.py", *arguments],
             cwd=ROOT,
-            env=environment,
+            env={**environment, SECONDS: str(seconds)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -333,6 +333,7 @@ def test_a_worker_of_the_gpu_queue_settles_what_it_holds_before_it_ends(
     worker = start(
         *("rundramatiq", "--queues", "gpu", "--processes", "1", "--threads", "2"),
         *("--use-spawn", "--worker-shutdown-timeout", "30000"),
+        seconds=1.5,  # a worker looks once a second whether it is to end
     )
     queued = start("annotate", "--queue")
     assert answer_of(queued) == {"queued": PHOTOS}
