@@ -17,14 +17,14 @@ from annotation.backends.base import Call
 from annotation.models import Annotation, Attempt
 
 DONE, COPIED, LOST = "done", "copied", "lost"
-CENTS = Decimal("1e-8")  # as exact as the columns
+SMALLEST = Decimal("1e-8")  # as exact as the columns
 PHOTOS = 100_000
 HOUR_SECONDS = 3600.0
 
 
 def usd(amount: float | Decimal) -> Decimal:
     """Dollars as the ledger keeps them."""
-    return Decimal(amount).quantize(CENTS)
+    return Decimal(amount).quantize(SMALLEST)
 
 
 def entry(row: Annotation, call: Call, *, retry: int) -> Attempt:

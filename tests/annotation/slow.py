@@ -33,3 +33,15 @@ class SlowAnnotator(FakeAnnotator):
 
 def name_of(photo: bytes) -> str:
     return hashlib.sha256(photo).hexdigest()[:12]
+
+
+class SlowToMake(FakeAnnotator):
+    """Takes long enough to be made that another thread would make a second one."""
+
+    closed = 0
+
+    def __init__(self) -> None:
+        time.sleep(0.2)
+
+    def close(self) -> None:
+        type(self).closed += 1

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Sequence
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 from dramatiq.errors import Retry
 
@@ -20,7 +20,7 @@ from annotation.backends.base import (
     Reading,
     TransientError,
 )
-from annotation.models import Annotation, Attempt
+from annotation.models import Annotation, AnnotationQuerySet, Attempt
 from annotation.services import claiming
 from annotation.services.reading import warn_once
 from profiles import services as people
@@ -243,6 +243,32 @@ def test_a_slow_model_keeps_its_photos_for_as_long_as_it_takes(
     elsewhere.join()
     assert elsewhere.recorded == 1
     assert row_of(photo).status == Annotation.Status.DONE
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_renewal_that_fails_is_tried_again(
+    photo: Photo,
+    slow: Slow,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(claiming, "LEASE", dt.timedelta(seconds=0.6))
+    monkeypatch.setattr(claiming, "RENEW_SECONDS", 0.1)
+    ours, beats = claiming.Claim.ours, iter([True])
+
+    def fail_once(claimed: claiming.Claim) -> AnnotationQuerySet:
+        if next(beats, False):
+            raise OperationalError("the server closed the connection")
+        return ours(claimed)
+
+    monkeypatch.setattr(claiming.Claim, "ours", fail_once)
+    elsewhere = Elsewhere([row_of(photo).pk])
+    assert slow.started.wait(PATIENCE_SECONDS)
+    time.sleep(1.2)
+    slow.done.set()
+    elsewhere.join()
+    assert elsewhere.recorded == 1
+    assert caplog.messages == ["A lease could not be renewed: OperationalError"]
 
 
 @pytest.mark.django_db(transaction=True)

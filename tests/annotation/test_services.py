@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,12 @@ from django.contrib.auth.models import User
 from dramatiq import Broker
 
 from annotation import services
-from annotation.backends import get_annotator
+from annotation.backends import (
+    BACKENDS,
+    batch_size,
+    close_annotators,
+    get_annotator,
+)
 from annotation.backends.base import (
     PermanentError,
     Reading,
@@ -24,6 +30,7 @@ from annotation.schema import NOT_VISIBLE, Verdict
 from profiles import services as people
 from profiles.models import Photo, Profile
 from tests.annotation.scripted import ALL_PASS, Script, reading, row_of
+from tests.annotation.slow import SlowToMake
 from tests.conftest import MakePerson, MakePhoto
 from twinby.errors import InvalidError
 
@@ -416,3 +423,43 @@ def test_readings_of_another_model_do_not_count(photo: Photo, script: Script) ->
 
 def test_the_configured_annotator_is_one_object() -> None:
     assert get_annotator("fake") is get_annotator("fake")
+
+
+def test_threads_that_ask_at_once_share_one_annotator_which_is_closed_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slow = replace(BACKENDS["fake"], annotator="tests.annotation.slow.SlowToMake")
+    monkeypatch.setitem(BACKENDS, "slow", slow)
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(get_annotator, ["slow"] * 4))
+    assert len(set(map(id, made))) == 1
+    close_annotators()
+    close_annotators()
+    assert SlowToMake.closed == 1
+    assert get_annotator("slow") is not made[0]
+    close_annotators()
+
+
+def test_the_batch_is_the_back_ends_own_unless_it_is_set(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(BACKENDS, "fake", replace(BACKENDS["fake"], batch=64))
+    assert batch_size() == 64
+    settings.ANNOTATION_BATCH = 3
+    assert batch_size() == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_back_end_with_a_queue_of_its_own_is_asked_there_in_its_own_batches(
+    broker: Broker,
+    alice: Profile,
+    make_photo: MakePhoto,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    on_gpu = replace(BACKENDS["fake"], queue="gpu", batch=2)
+    monkeypatch.setitem(BACKENDS, "fake", on_gpu)
+    photos = [make_photo(alice) for _ in range(3)]
+    broker.flush_all()
+    services.request([photo.pk for photo in photos])
+    assert broker.queues["annotation"].qsize() == 0
+    assert broker.queues["gpu"].qsize() == 2
