@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -86,19 +88,33 @@ def truths(reference: MakeReference) -> Truths:
     return found
 
 
-@pytest.fixture
-def parts(
-    model_folder: ModelFolder, truths: dict[str, tuple[Tensor, Tensor]]
-) -> MakeParts:
-    """A model freshly loaded, so that what a test breaks stays broken only there."""
+@pytest.fixture(scope="session")
+def untouched(model_folder: ModelFolder) -> Callable[[str], tuple[Any, Prompt]]:
+    """A model as it was loaded, and SOME questions in its tokens."""
 
-    def made(name: str) -> Parts:
+    @cache
+    def made(name: str) -> tuple[Any, Prompt]:
         folder = model_folder(name)
         model: Any = AutoModelForImageTextToText.from_pretrained(folder)
-        colours = loading._colours(folder, model.config.model_type)
-        family = (Llava if name == "tiny_llava" else Qwen)(model.eval(), *colours)
+        image = model.config.image_token_id
         tokenizer = AutoTokenizer.from_pretrained(folder)
-        prompt = asked(tokenizer, image_token=family.image_token, questions=SOME)
+        return model.eval(), asked(tokenizer, image_token=image, questions=SOME)
+
+    return made
+
+
+@pytest.fixture
+def parts(
+    untouched: Callable[[str], tuple[Any, Prompt]],
+    truths: Truths,
+    model_folder: ModelFolder,
+) -> MakeParts:
+    """A copy of a model, so that what a test breaks stays broken only there."""
+
+    def made(name: str) -> Parts:
+        model, prompt = deepcopy(untouched(name))
+        colours = loading._colours(model_folder(name), model.config.model_type)
+        family = (Llava if name == "tiny_llava" else Qwen)(model, *colours)
         pixels, truth = truths[name]
         return Parts(model, family, prompt, truth, pixels)
 
