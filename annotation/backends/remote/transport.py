@@ -7,7 +7,6 @@ exceptions hold the request, with key and photo: none of them leaves this module
 from __future__ import annotations
 
 import datetime as dt
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import httpx2
+import orjson
 
 from annotation.backends.remote.configuration import TRIES, Provider
 from annotation.backends.remote.faults import Fault, reason_of
@@ -83,7 +83,7 @@ class Transport:
 
     async def post(self, provider: Provider, path: str, body: Any = None) -> Received:
         """Send JSON to a path below the provider's URL; Fault without an answer."""
-        return await self._exchange("POST", provider, path, json.dumps(body).encode())
+        return await self._exchange("POST", provider, path, orjson.dumps(body))
 
     async def get(self, provider: Provider, path: str) -> Received:
         """Fetch a path below the provider's URL; Fault without an answer."""
@@ -136,8 +136,8 @@ async def _bounded(response: httpx2.Response) -> bytes:
 
 def _parsed(body: bytes) -> Any:
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):  # also of undecodable bytes
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
         return None
 
 
