@@ -73,11 +73,14 @@ class Local:
 
     def alone(self, images: Sequence[bytes]) -> dict[str, float]:
         """Photos a second decoded, and read in full batches by the model."""
-        photos, seconds = decoded(self._scorer, images, threads=decoders())
-        self._batch = full_batch(photos, self._config.batch)
+        size = self._config.batch
+        photos, per_second = decoded(
+            self._scorer, images, threads=decoders(), keep=size
+        )
+        self._batch = full_batch(photos, size)
         model = model_alone(self._scorer, self._batch, rounds=self._rounds)
         self._model_per_second = model
-        return {"decode": len(images) / seconds, "model": model}
+        return {"decode": per_second, "model": model}
 
     def figures(self, photos_per_second: float) -> dict[str, Any]:
         """What it took of the device and of money, and what packing was worth."""
@@ -122,9 +125,9 @@ def dollars(config: LocalConfig, photos_per_second: float) -> float:
 
 
 def decoded(
-    scorer: Scorer, images: Sequence[bytes], *, threads: int
+    scorer: Scorer, images: Sequence[bytes], *, threads: int, keep: int
 ) -> tuple[list[Framed], float]:
-    """The photos in their buckets, and the seconds that so many threads took."""
+    """The first of the photos in their buckets, and photos a second of them all."""
 
     def decode(image: bytes) -> Framed:
         framed = frame(image, buckets=scorer.buckets, padding=scorer.padding)
@@ -133,8 +136,9 @@ def decoded(
 
     with ThreadPoolExecutor(threads) as pool:
         started = time.perf_counter()
-        photos = list(pool.map(decode, images))
-        return photos, time.perf_counter() - started
+        photos = enumerate(pool.map(decode, images))
+        kept = [photo for number, photo in photos if number < keep]
+        return kept, len(images) / (time.perf_counter() - started)
 
 
 def full_batch(photos: Sequence[Framed], size: int) -> Batch:

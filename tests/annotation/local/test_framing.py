@@ -147,6 +147,11 @@ def test_what_is_no_whole_photo_is_none(data: bytes) -> None:
     assert frame(data, buckets=BUCKETS, padding=GREY) is None
 
 
+def test_a_risky_decoder_is_never_run_in_this_process() -> None:
+    """Uploads in such formats are decoded apart; no rendition of ours is in one."""
+    assert frame(encoded(224, 224, "AVIF"), buckets=BUCKETS, padding=GREY) is None
+
+
 def test_a_photo_of_too_many_pixels_is_not_even_decoded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
