@@ -48,6 +48,14 @@ class Heard:
     source: Source
 
 
+class ParameterFault(Fault):
+    """The server refuses what one feature adds to a request."""
+
+    def __init__(self, feature: Feature) -> None:
+        super().__init__("parameter-refused")
+        self.feature = feature
+
+
 class Abilities:
     """What a provider was seen to be unable to do; now and then it is tried again."""
 
@@ -135,19 +143,27 @@ class Server:
         return heard
 
     async def _adapted(self, photo_url: str, calls: list[Call]) -> Heard:
-        """One try, repeated without each parameter that the server refuses."""
-        for _ in FEATURES[self.provider.dialect]:
-            try:
-                return await self._counted(photo_url, calls)
-            except Fault as fault:
-                if fault.reason != "parameter-refused":
-                    raise
-        return await self._counted(photo_url, calls)
+        """One try, repeated without each parameter that the server refuses.
 
-    async def _counted(self, photo_url: str, calls: list[Call]) -> Heard:
+        It is remembered for others only if it helped: one odd photo may be refused in
+        words that sound like a parameter's.
+        """
+        features = left = self._abilities.features()
+        while True:
+            try:
+                heard = await self._counted(photo_url, left, calls)
+            except ParameterFault as fault:
+                left = tuple(f for f in left if f is not fault.feature)
+            else:
+                for feature in set(features) - set(left):
+                    self._abilities.lacks(feature)
+                return heard
+
+    async def _counted(
+        self, photo_url: str, features: tuple[Feature, ...], calls: list[Call]
+    ) -> Heard:
         """One request, with its row in the ledger."""
-        started, features = time.perf_counter(), self._abilities.features()
-        reply = Reply()
+        started, reply = time.perf_counter(), Reply()
         try:
             async with asyncio.timeout(self._pace.whole):
                 reply = await self._reply(photo_url, features)
@@ -176,8 +192,7 @@ class Server:
         if received.status in COMPLAINTS:
             refused = minded(received.complaint, features)
             if refused is not None:
-                self._abilities.lacks(refused)
-                raise Fault("parameter-refused")
+                raise ParameterFault(refused)
         return chat_reply(received.payload())
 
     def _heard(self, reply: Reply, features: tuple[Feature, ...]) -> Heard:

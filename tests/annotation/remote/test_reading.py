@@ -324,6 +324,18 @@ def test_a_refused_parameter_is_left_out_and_the_photo_is_read(
         assert "response_format" in server.asked[1].body
 
 
+def test_one_photo_that_is_refused_takes_no_parameter_from_the_others(
+    annotator: RemoteAnnotator, server: ModelServer
+) -> None:
+    server.do(*[refusal(400, "Invalid parameter: cannot decode the image")] * 5)
+    [error] = annotator.read([jpeg(1)])
+    assert isinstance(error, PermanentError)
+    assert error.reason == "rejected"
+    assert [c.outcome for c in error.calls] == [*["parameter-refused"] * 4, "rejected"]
+    [reading] = readings(annotator, jpeg(2))
+    assert reading.source is Source.PROBABILITIES
+
+
 # Money --------------------------------------------------------------------------------
 
 
