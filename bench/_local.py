@@ -193,6 +193,7 @@ def peer(scorer: Scorer, batch: Batch) -> dict[str, Any]:
     theirs, difference = 0.0, 0.0
     for number in range(len(packed.probabilities)):
         alone = asking_only(scorer, number)
+        seconds_of(alone, some.first(1))  # masks and positions are made once
         scores, seconds = seconds_of(alone, some)
         theirs += seconds
         apart = np.abs(scores.probabilities[0] - packed.probabilities[number]).max()
