@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from statistics import fmean
 from typing import Final
 
@@ -63,10 +64,10 @@ class Sight:
 
 def sight(answers: Sequence[Answer]) -> Sight:
     """What one answer to each of QUESTIONS, in their order, says of a photo."""
-    asked = list(zip(QUESTIONS, answers, strict=True))
+    asked = zip(QUESTIONS, answers, strict=True)
+    # Questions on one subject follow each other.
     about = {
-        name: [(q, a) for q, a in asked if q.subject == name]
-        for name in dict.fromkeys(q.subject for q in QUESTIONS)
+        name: list(some) for name, some in groupby(asked, lambda qa: qa[0].subject)
     }
     return Sight(
         attributes={

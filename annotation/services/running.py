@@ -83,7 +83,8 @@ class Run:
     def run(self, step: Callable[[int], None] = lambda photos: None) -> Result:
         """Read until nothing is left; `step` is told of every few photos.
 
-        Raises BackendUnavailableError, and what broke again and again.
+        Raises BackendUnavailableError where nothing can be read from the start, and
+        what broke again and again.
         """
         started = time.monotonic()
         with ThreadPoolExecutor(self.workers, "reading") as pool:
@@ -151,8 +152,14 @@ class Run:
                 return None
             else:  # others read what is left, or equal bytes, or it is being added
                 self._over.wait(POLL_SECONDS)
-        except (BackendUnavailableError, BudgetSpentError):
+        except BudgetSpentError:
             raise
+        except BackendUnavailableError as error:
+            # What has worked before may be a server that is being restarted.
+            if last_try or not self._counts["read"]:
+                raise
+            logger.warning("%s Trying again.", error)
+            settled = Settled(again=TransientError("unavailable"))
         except Exception as error:
             if last_try:
                 raise

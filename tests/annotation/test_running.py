@@ -150,6 +150,17 @@ def test_a_back_end_that_cannot_work_here_ends_the_run(
     assert not Annotation.objects.exclude(lease=None, attempts=0).exists()
 
 
+def test_a_server_that_is_away_for_a_while_does_not_end_a_run(
+    photos: list[Photo], script: Script, settings: Any
+) -> None:
+    settings.ANNOTATION_BATCH = 4
+    away = [BackendUnavailableError("No server answers.")] * 3
+    script(*[reading() for _ in range(4)], *away)
+    result = services.Run(workers=1).run()
+    assert (result.read, result.left, result.reason) == (PHOTOS, 0, "")
+    assert set(Annotation.objects.values_list("attempts", flat=True)) == {1}
+
+
 def test_a_spent_budget_ends_the_run_with_a_word(
     photos: list[Photo],
     script: Script,
