@@ -185,7 +185,7 @@ PHOTO_LINK_SECONDS = env_int("TWINBY_PHOTO_LINK_SECONDS", 900)
 # Annotation and matching --------------------------------------------------------------
 
 ANNOTATOR = env_text("TWINBY_ANNOTATOR", "small")
-# Photos read at a time, for 0 the back end's own number; dollars a day (UTC), 0 for any.
+# Photos read at a time (0: the back end's own number); dollars a UTC day (0: any).
 ANNOTATION_BATCH = env_int("TWINBY_ANNOTATION_BATCH", 0)
 ANNOTATION_DAILY_BUDGET_USD = env_float("TWINBY_DAILY_BUDGET_USD", 0.0)
 TRAINING_DATA = Path(env_text("TWINBY_DATA", str(ROOT.parent / "shared" / "data")))
