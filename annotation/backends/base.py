@@ -70,7 +70,12 @@ class BackendUnavailableError(Exception):
     """This back end cannot read anything here; the message says what it needs.
 
     Weights, memory, a GPU or a key are missing: no photo is to blame, none has failed.
+    `calls` are the tries that found it out, for each photo that was asked about.
     """
+
+    def __init__(self, message: str, calls: Sequence[tuple[Call, ...]] = ()) -> None:
+        super().__init__(message)
+        self.calls = list(calls)
 
 
 class AnnotationError(Exception):
@@ -83,7 +88,16 @@ class AnnotationError(Exception):
 
 
 class TransientError(AnnotationError):
-    """Trying again later may help: a time-out, a busy server, no memory just now."""
+    """Trying again later may help: a time-out, a busy server, no memory just now.
+
+    Not `counted` if the photo has nothing to do with it: it has its attempt back.
+    """
+
+    def __init__(
+        self, reason: str, calls: tuple[Call, ...] = (), *, counted: bool = True
+    ) -> None:
+        super().__init__(reason, calls)
+        self.counted = counted
 
 
 class PermanentError(AnnotationError):
