@@ -76,7 +76,7 @@ def sight(answers: Sequence[Answer]) -> Sight:
             else _independent(about[a.name])
             for a in SCHEMA
         },
-        mass={a.name: fmean(x.mass for _, x in about[a.name]) for a in SCHEMA},
+        mass={a.name: _mass(about[a.name]) for a in SCHEMA},
         gates={gate: verdict(gate, *about[gate][0]) for gate in Gate},
     )
 
@@ -91,6 +91,17 @@ def _independent(asked: Sequence[tuple[Question, Answer]]) -> dict[str, float]:
     seen = next(a.of(q, YES) for q, a in asked if q.asks is Asks.VISIBILITY)
     values = {q.value: seen * a.of(q, YES) for q, a in asked if q.asks is Asks.VALUE}
     return {NOT_VISIBLE: 1 - seen, **values}
+
+
+def _mass(asked: Sequence[tuple[Question, Answer]]) -> float:
+    """That of the only question; of many, at most that of the first, on visibility.
+
+    Every value hangs on it, and of a dozen values one refusal hardly matters.
+    """
+    (_, first), *values = asked
+    if not values:
+        return first.mass
+    return min(first.mass, fmean(answer.mass for _, answer in values))
 
 
 def verdict(gate: Gate, question: Question, answer: Answer) -> Verdict:

@@ -85,6 +85,27 @@ def test_mass_is_kept_for_every_attribute() -> None:
     assert mass["eyewear"] == 1
 
 
+def mass_of_objects(mass: Callable[[Question], float]) -> float:
+    asked = answers(
+        lambda q: certain(q, YES, mass(q)) if q.subject == "objects" else None
+    )
+    return sight(asked).mass["objects"]
+
+
+def test_a_refusal_to_say_what_can_be_seen_is_not_hidden_by_the_values() -> None:
+    refused = mass_of_objects(lambda q: 0.1 if q.asks is Asks.VISIBILITY else 1.0)
+    assert refused == 0.1
+    assert refused < LEAST_MASS
+
+
+def test_the_mass_of_many_values_is_their_mean() -> None:
+    count = len(BY_NAME["objects"].values)
+    dog = mass_of_objects(lambda q: 0.1 if q.value == "dog" else 1.0)
+    assert dog == pytest.approx(1 - 0.9 / count)
+    all_refused = mass_of_objects(lambda q: 0.1 if q.asks is Asks.VALUE else 1.0)
+    assert all_refused == pytest.approx(0.1)
+
+
 @pytest.mark.parametrize(
     ("gate", "option", "verdict"),
     [
