@@ -19,7 +19,12 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "twinby.settings.base")
     from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+    from twinby.env import EnvError
+
+    try:
+        execute_from_command_line(sys.argv)
+    except EnvError as error:  # the settings are loaded by whichever command it is
+        sys.exit(f"twinby: {error}")
 
 
 if __name__ == "__main__":

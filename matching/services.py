@@ -25,6 +25,7 @@ from matching.spaces import (
     current_projection,
     feature_space,
     live_spaces,
+    retire,
     sightings,
     sightings_in,
 )
@@ -36,16 +37,31 @@ INDEX_BATCH = 500
 SAMPLE_PHOTOS = 10_000
 
 
-def fit_feature_space() -> Space:
+class FewerPeopleError(Exception):
+    """The new space would take people out of the search."""
+
+
+def fit_feature_space(*, allow_fewer: bool = False) -> Space:
     """Measure the population anew, index everybody beside the old space, take over.
 
     Searches go on in the old space, by the readings of its annotator, until the new
     one is complete; whoever changes in between is indexed in both.
+
+    Raises FewerPeopleError, and changes nothing, if fewer people could be found than
+    now, unless that is allowed: their photos have not been read by the new annotator.
     """
+    before = active_space()
     space = _building(_fitted())
     everybody = Profile.objects.searchable().values_list("pk", flat=True)
     for batch in _batches(everybody):
         index_people(batch, spaces=[space])
+    people, known = space.vectors.count(), before.vectors.count()
+    if people < known and not allow_fewer:
+        retire(space)
+        raise FewerPeopleError(
+            f"Only {people:,} of the {known:,} people who can be found now have a photo"
+            " that the active annotator has read."
+        )
     with transaction.atomic():
         activate(space)
     return space

@@ -121,3 +121,10 @@ def activate(space: Space) -> None:
     Space.objects.filter(pk=space.pk).update(
         status=Space.Status.ACTIVE, activated_at=timezone.now()
     )
+
+
+def retire(space: Space) -> None:
+    """Give up a space that never took over, with its vectors."""
+    if space.status != Space.Status.ACTIVE:
+        space.vectors.all().delete()
+        Space.objects.filter(pk=space.pk).update(status=Space.Status.RETIRED)

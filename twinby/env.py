@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
+from typing import TypeVar
+
+Number = TypeVar("Number", int, float)
 
 
 class EnvError(Exception):
@@ -27,22 +31,32 @@ def env_bool(name: str, *, default: bool) -> bool:
     raise EnvError(f"{name} must be true or false")
 
 
-def env_int(name: str, default: int) -> int:
-    """The variable as a whole number; EnvError if it is not one."""
+def env_int(name: str, default: int, *, least: int | None = None) -> int:
+    """The variable as a whole number; EnvError if it is none, or under the least."""
     text = env_text(name)
     try:
-        return int(text) if text else default
+        value = int(text) if text else default
     except ValueError:
         raise EnvError(f"{name} must be a whole number") from None
+    return _at_least(name, value, least)
 
 
-def env_float(name: str, default: float) -> float:
-    """The variable as a number; EnvError if it is not one."""
+def env_float(name: str, default: float, *, least: float | None = None) -> float:
+    """The variable as a finite number; EnvError if it is none, or under the least."""
     text = env_text(name)
     try:
-        return float(text) if text else default
+        value = float(text) if text else default
     except ValueError:
-        raise EnvError(f"{name} must be a number") from None
+        value = math.nan
+    if not math.isfinite(value):
+        raise EnvError(f"{name} must be a number")
+    return _at_least(name, value, least)
+
+
+def _at_least(name: str, value: Number, least: Number | None) -> Number:
+    if least is not None and value < least:
+        raise EnvError(f"{name} must be {least} or more")
+    return value
 
 
 def env_list(name: str, default: str = "") -> list[str]:

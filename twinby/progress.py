@@ -12,10 +12,18 @@ LINE_SECONDS = 10.0
 
 
 class Progress:
-    """How far some work is, how fast, and how long it will take yet."""
+    """How far some work is, how fast, and how long it will take yet.
+
+    Without a `total`, which may become known on the way, only the first two.
+    """
 
     def __init__(
-        self, label: str, total: int, *, start: int = 0, out: TextIO | None = None
+        self,
+        label: str,
+        total: int | None = None,
+        *,
+        start: int = 0,
+        out: TextIO | None = None,
     ) -> None:
         self.label = label
         self.total = total
@@ -34,7 +42,8 @@ class Progress:
         """So much of it is done by now; the whole is left to `finish`."""
         self.done = done
         pause = REDRAW_SECONDS if self._is_terminal else LINE_SECONDS
-        if done < self.total and time.monotonic() - self._drawn >= pause:
+        is_whole = self.total is not None and done >= self.total
+        if not is_whole and time.monotonic() - self._drawn >= pause:
             self._draw()
 
     def finish(self) -> None:
@@ -47,12 +56,14 @@ class Progress:
         """For instance "Reading ████░░░░ 102/204, 51.0/s, 2 s left"."""
         seconds = max(time.monotonic() - self._started, 1e-6)
         rate = (self.done - self._start) / seconds
+        if self.total is None:
+            return f"{self.label} {self.done:,}, {rate:,.1f}/s"
         left = f", {(self.total - self.done) / rate:.0f} s left" if rate > 0 else ""
         if self.done >= self.total:
             left = f", {seconds:.1f} s"
         bar = ""
         if self._is_terminal:
-            filled = BAR_WIDTH * self.done // max(self.total, 1)
+            filled = min(BAR_WIDTH, BAR_WIDTH * self.done // max(self.total, 1))
             bar = "█" * filled + "░" * (BAR_WIDTH - filled) + " "
         return f"{self.label} {bar}{self.done:,}/{self.total:,}, {rate:,.1f}/s{left}"
 

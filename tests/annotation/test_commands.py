@@ -11,7 +11,12 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from annotation.backends.base import AnnotationError, Reading, TransientError
+from annotation.backends.base import (
+    AnnotationError,
+    BackendUnavailableError,
+    Reading,
+    TransientError,
+)
 from annotation.backends.fake import FakeAnnotator
 from annotation.models import Annotation, Attempt
 from annotation.schema import SCHEMA, problems
@@ -75,6 +80,29 @@ def test_it_says_what_is_wrong(
     monkeypatch.chdir(folder)
     with pytest.raises(CommandError, match=says):
         call_command("annotatephotos", *paths, backend=backend)
+
+
+@pytest.mark.parametrize("out", ["nowhere/out.jsonl", "inner"])
+def test_a_result_that_cannot_be_written_is_refused_before_anything_is_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.delattr(FakeAnnotator, "read")
+    with pytest.raises(CommandError, match=f"{out} cannot be written"):
+        call_command("annotatephotos", "a.png", jsonl=out)
+
+
+def test_no_empty_result_stays_where_nothing_can_be_read(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(annotator: FakeAnnotator, photos: Sequence[bytes]) -> None:
+        raise BackendUnavailableError("No GPU.")
+
+    monkeypatch.setattr(FakeAnnotator, "read", away)
+    out = tmp_path / "out.jsonl"
+    with pytest.raises(CommandError, match="No GPU"):
+        call_command("annotatephotos", str(folder), jsonl=str(out))
+    assert not out.exists()
 
 
 def test_what_cannot_be_read_loses_nothing_else(folder: Path, tmp_path: Path) -> None:

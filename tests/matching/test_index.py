@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
 from django.db import connection
 from dramatiq import Broker
 
@@ -223,6 +224,25 @@ def test_a_search_stays_in_its_space_while_photos_are_read_anew(
     fitted = services.fit_feature_space()
     assert spaces.feature_space(fitted).model == "fake:fake-2"
     assert vector_of(bob) is not None
+
+
+def test_a_space_that_would_lose_people_does_not_take_over(
+    work: Work,
+    bob: Profile,
+    make_photo: MakePhoto,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make_photo(bob)
+    work()
+    before = spaces.active_space()
+    switch_annotator(monkeypatch, "fake-2")  # which has read nobody
+    with pytest.raises(CommandError, match=r"Only 0 of the 1 people .* annotate first"):
+        call_command("fitfeaturespace")
+    assert spaces.active_space() == before
+    assert vector_of(bob) is not None
+    assert [space.pk for space in spaces.live_spaces()] == [before.pk]
+    call_command("fitfeaturespace", fewer=True)
+    assert spaces.active_space() != before
 
 
 def test_a_space_of_another_schema_is_unavailable_not_a_crash(

@@ -71,6 +71,19 @@ def test_nonsense_is_refused_by_name_and_without_its_value(
         assert "pa55word" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("text", ["nan", "inf", "-3"])
+def test_a_number_must_be_finite_and_no_less_than_the_least(
+    given: pytest.MonkeyPatch, text: str
+) -> None:
+    given.setenv(NAME, text)
+    with pytest.raises(EnvError, match=NAME):
+        env_float(NAME, 1.0, least=0.0)
+    given.setenv(NAME, "-3")
+    with pytest.raises(EnvError, match="0 or more"):
+        env_int(NAME, 1, least=0)
+    assert env_int(NAME, 1) == -3
+
+
 def test_a_secret_may_lie_in_a_file(given: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "secret"
     file.write_text("from the file\n")

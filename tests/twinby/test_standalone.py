@@ -14,11 +14,11 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def manage(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """manage.py with nothing in its environment but the way to programs."""
+def manage(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """manage.py with nothing in its environment but the way to programs, and these."""
     return subprocess.run(
         [sys.executable, str(ROOT / "manage.py"), *arguments],
-        env={"PATH": os.environ["PATH"]},
+        env={"PATH": os.environ["PATH"], **settings},
         capture_output=True,
         text=True,
         timeout=100,
@@ -36,6 +36,12 @@ def test_photos_are_read(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     assert [line["file"] for line in lines] == photos
     assert all(line["attributes"] for line in lines)
+
+
+def test_a_setting_that_makes_no_sense_is_named_in_one_line() -> None:
+    answer = manage("exportopenapi", TWINBY_DAILY_BUDGET_USD="20€")
+    assert answer.returncode == 1
+    assert answer.stderr == "twinby: TWINBY_DAILY_BUDGET_USD must be a number\n"
 
 
 def test_the_schema_is_printed_and_nothing_else() -> None:

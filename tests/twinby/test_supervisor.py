@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from twinby.embedded import process
+from twinby.embedded.narration import Problem
 from twinby.embedded.supervisor import (
     LONGEST_PAUSE_SECONDS,
     Program,
@@ -71,6 +72,14 @@ def test_a_program_that_ends_at_once_is_given_longer_pauses(tmp_path: Path) -> N
     pauses = [program.pause() for _ in range(10)]
     assert pauses[:3] == [0.5, 1.0, 2.0]
     assert pauses[-1] == LONGEST_PAUSE_SECONDS
+
+
+def test_a_program_that_refuses_its_arguments_ends_the_command(
+    supervise: Supervise,
+) -> None:
+    supervisor = supervise("exit 2", "exec sleep 100")
+    with pytest.raises(Problem, match=r"cannot start like this: see .*log"):
+        run_for(supervisor, 20)
 
 
 def test_a_program_that_ran_for_long_is_started_again_soon(tmp_path: Path) -> None:

@@ -58,6 +58,8 @@ def serve(arguments: Sequence[str]) -> int:
 
 def worker(arguments: Sequence[str]) -> int:
     """A worker and the clock, until told to stop; the arguments are rundramatiq's."""
+    if {"--help", "-h"} & set(arguments):
+        return manage(["rundramatiq", "--help"])
     with Site(_services(BASE), ROOT, worker=arguments).running("worker") as site:
         site.serve()
     return 0

@@ -13,13 +13,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from twinby.embedded.narration import say
+from twinby.embedded.narration import Problem, say
 
 TICK_SECONDS = 0.25
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
 HEALTHY_SECONDS = 60.0  # after so long a run, an end counts as the first again
 STOP_SECONDS = 40.0  # more than a worker takes for the batches it holds
+MISUSED = 2  # the status of programs whose arguments or modules make no sense
 SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
 
 
@@ -56,6 +57,10 @@ class Program:
     def ended(self) -> bool:
         return self.process is not None and self.process.poll() is not None
 
+    def is_misused(self) -> bool:
+        """Whether it refused to start at all, which starting it again won't change."""
+        return self.process is not None and self.process.returncode == MISUSED
+
     def pause(self) -> float:
         """Seconds to wait before the next start, longer after each quick end."""
         if time.monotonic() - self.started > HEALTHY_SECONDS:
@@ -75,7 +80,7 @@ class Supervisor:
     """Keeps programs running in an environment that is asked for again and again.
 
     `environment` makes sure that the services run and says where. Programs are started
-    anew when that changes.
+    anew when that changes. One that refuses its arguments ends it all with a Problem.
     """
 
     def __init__(
@@ -129,6 +134,9 @@ class Supervisor:
         if program.name not in self.due:
             pause = program.pause()
             program.kill()
+            if program.ends == 1 and program.is_misused():
+                where = f"see {program.log}" if program.log else "its words are above"
+                raise Problem(f"The {program.name} cannot start like this: {where}.")
             self.due[program.name] = time.monotonic() + pause
             say(f"The {program.name} ended: starting it again in {pause:g} s")
         elif time.monotonic() >= self.due[program.name]:

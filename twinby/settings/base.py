@@ -77,7 +77,7 @@ TEMPLATES = [
 # Databases and queues -------------------------------------------------------------
 
 
-DB_TIMEOUT_MS = env_int("TWINBY_DB_TIMEOUT_MS", 30_000)
+DB_TIMEOUT_MS = env_int("TWINBY_DB_TIMEOUT_MS", 30_000, least=0)
 
 
 def database(url: str) -> dict[str, object]:
@@ -103,7 +103,7 @@ def database(url: str) -> dict[str, object]:
             # A request waits for a connection this long, not psycopg's half a minute.
             "pool": {
                 "min_size": 0,
-                "max_size": env_int("TWINBY_DB_POOL", 8),
+                "max_size": env_int("TWINBY_DB_POOL", 8, least=1),
                 "timeout": 5,
             },
             "options": f"-c statement_timeout={DB_TIMEOUT_MS}",
@@ -174,8 +174,8 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
-PHOTO_MAX_BYTES = env_int("TWINBY_PHOTO_MAX_BYTES", 20_000_000)
-PHOTO_MAX_PIXELS = env_int("TWINBY_PHOTO_MAX_PIXELS", 52_000_000)
+PHOTO_MAX_BYTES = env_int("TWINBY_PHOTO_MAX_BYTES", 20_000_000, least=1)
+PHOTO_MAX_PIXELS = env_int("TWINBY_PHOTO_MAX_PIXELS", 52_000_000, least=1)
 PHOTOS_PER_PERSON = env_int("TWINBY_PHOTOS_PER_PERSON", 12)
 ANCHORS_PER_PERSON = env_int("TWINBY_ANCHORS_PER_PERSON", 200)
 ANCHOR_LIFETIME = timedelta(days=env_int("TWINBY_ANCHOR_DAYS", 30))
@@ -186,8 +186,8 @@ PHOTO_LINK_SECONDS = env_int("TWINBY_PHOTO_LINK_SECONDS", 900)
 
 ANNOTATOR = env_text("TWINBY_ANNOTATOR", "small")
 # Photos read at a time (0: the back end's own number); dollars a UTC day (0: any).
-ANNOTATION_BATCH = env_int("TWINBY_ANNOTATION_BATCH", 0)
-ANNOTATION_DAILY_BUDGET_USD = env_float("TWINBY_DAILY_BUDGET_USD", 0.0)
+ANNOTATION_BATCH = env_int("TWINBY_ANNOTATION_BATCH", 0, least=0)
+ANNOTATION_DAILY_BUDGET_USD = env_float("TWINBY_DAILY_BUDGET_USD", 0.0, least=0.0)
 TRAINING_DATA = Path(env_text("TWINBY_DATA", str(ROOT.parent / "shared" / "data")))
 # Weights trained on data for research only: a production check warns until this is set.
 ACCEPT_RESEARCH_WEIGHTS = env_bool("TWINBY_ACCEPT_RESEARCH_WEIGHTS", default=False)
@@ -276,5 +276,9 @@ LOGGING = {
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env_text("TWINBY_LOG_LEVEL", "INFO")},
-    "loggers": {"httpx2": {"level": "WARNING"}},  # else a line for every photo
+    "loggers": {
+        # Else a line for every photo, and two for every beat of the clock.
+        "httpx2": {"level": "WARNING"},
+        "apscheduler": {"level": "WARNING"},
+    },
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +23,7 @@ from annotation.backends.base import (
 from annotation.services import rounded
 from profiles.ingest import IngestError, ingest
 from twinby.env import EnvError
+from twinby.progress import Progress
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".heif"}
 FEATURE_DECIMALS = 6
@@ -50,23 +52,36 @@ class Command(BaseCommand):
             annotator = get_annotator(options["backend"])
         except (UnknownBackendError, EnvError) as error:
             raise CommandError(str(error)) from None
-        groups = list(batches(files, batch_size(options["backend"])))
-        if options["jsonl"] == "-":
-            self._write(annotator, groups, sys.stdout)
-        else:
-            with Path(options["jsonl"]).open("w", encoding="utf-8") as out:
-                self._write(annotator, groups, out)
+        progress = Progress("Reading photos", len(files))
+        with result(options["jsonl"]) as out:
+            for batch in batches(files, batch_size(options["backend"])):
+                for line in read_batch(annotator, batch):
+                    out.write(json.dumps(line) + "\n")
+                progress.step(len(batch))
+        progress.finish()
 
-    def _write(
-        self, annotator: Annotator, groups: list[list[Path]], out: IO[str]
-    ) -> None:
-        done, total = 0, sum(map(len, groups))
-        for batch in groups:
-            for line in read_batch(annotator, batch):
-                out.write(json.dumps(line) + "\n")
-            done += len(batch)
-            self.stderr.write(f"\r{done}/{total} photos", ending="")
-        self.stderr.write("")
+
+@contextmanager
+def result(name: str) -> Iterator[IO[str]]:
+    """The file of this name, or stdout for "-"; no file stays if nothing was written.
+
+    Raises CommandError before anything is read if it cannot be written.
+    """
+    if name == "-":
+        yield sys.stdout
+        return
+    file = Path(name)
+    try:
+        out = file.open("w", encoding="utf-8")
+    except OSError as error:
+        raise CommandError(f"{name} cannot be written: {error.strerror}.") from None
+    try:
+        with out:
+            yield out
+    except CommandError:
+        if not file.stat().st_size:
+            file.unlink()
+        raise
 
 
 def photo_files(paths: Iterable[Path]) -> Iterator[Path]:
