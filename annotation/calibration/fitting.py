@@ -1,8 +1,8 @@
 """What people say is in photos: calibration is fitted to it, and measured on it. Pure.
 
-Whatever is measured is held out: photos fall into folds by a hash of what they are, so
-that a photo stays in its fold for ever, and a calibration that was once kept can be
-measured on photos that it has not learned from.
+Whatever is measured is held out: photos fall into folds by a hash of their bytes, so
+that a photo stays in its fold for ever, whatever it is called, and a calibration that
+was once kept can be measured on photos that it has not learned from.
 """
 
 from __future__ import annotations
@@ -68,9 +68,9 @@ class Example:
     fold: int
 
 
-def fold_of(photo: str) -> int:
-    """The fold of a photo, by its id or a hash of its bytes: always the same."""
-    return int.from_bytes(hashlib.sha256(photo.encode()).digest()[:4]) % FOLDS
+def fold_of(sha256: str) -> int:
+    """The fold of a photo, by the hash of its bytes as uploaded: always the same."""
+    return int.from_bytes(hashlib.sha256(sha256.encode()).digest()[:4]) % FOLDS
 
 
 # Fitting ------------------------------------------------------------------------------

@@ -47,7 +47,6 @@ def parse(lines: Iterable[str]) -> list[Label]:
         raise LabelsError(f"Line {rows.line_num} is no CSV: {error}.") from None
     if not labels:
         raise LabelsError("There is no label in the file, only its header.")
-    _refuse_twice(labels)
     return labels
 
 
@@ -77,12 +76,20 @@ def _allowed(line: int, attribute: Attribute, given: frozenset[str]) -> frozense
     return given - {NONE_OF_THESE}
 
 
-def _refuse_twice(labels: Iterable[Label]) -> None:
-    first: dict[tuple[str, str], int] = {}
-    for label in labels:
-        line = first.setdefault((label.photo, label.attribute), label.line)
-        if line != label.line:
-            raise LabelsError(
-                f"Line {label.line} labels what line {line} has labelled; keep one. "
-                f"Values that are all possible go into one line, with {BETWEEN}."
-            )
+def refuse_twice(labels: Iterable[tuple[str, Label]]) -> None:
+    """LabelsError where a photo is labelled twice; each label comes with its photo.
+
+    A photo is whatever is the same for all its names, such as a hash of its bytes.
+    """
+    first: dict[tuple[str, str], Label] = {}
+    for photo, label in labels:
+        before = first.setdefault((photo, label.attribute), label)
+        if before is label:
+            continue
+        same = (
+            "" if before.photo == label.photo else " It is the same photo by its bytes."
+        )
+        raise LabelsError(
+            f"Line {label.line} labels what line {before.line} has labelled; keep one."
+            f"{same} Values that are all possible go into one line, with {BETWEEN}."
+        )

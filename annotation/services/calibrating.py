@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
-from annotation.backends import annotator_version, get_annotator
+from annotation.backends import annotator_version
 from annotation.backends.base import AnnotatorVersion, Reading
 from annotation.calibration import content_free
-from annotation.calibration.calibrator import AS_KEPT, Calibrator
+from annotation.calibration.calibrator import AS_KEPT, Calibrator, RawReading
 from annotation.calibration.fitting import (
     FOLDS,
     Example,
@@ -23,9 +23,11 @@ from annotation.calibration.fitting import (
     report,
 )
 from annotation.models import Calibration
+from annotation.services.asking import faults, read_now
 from annotation.services.readers import raw, reader_of, version_of
 from annotation.services.requesting import version_fields
-from twinby.errors import ConflictError, NotFoundError
+from annotation.services.settling import Outcome, judgement
+from twinby.errors import ConflictError, NotFoundError, UnavailableError
 
 
 @dataclass(frozen=True)
@@ -57,19 +59,18 @@ class Calibrated:
         )
 
 
-def calibrate(backend: str | None, examples: Sequence[Example]) -> Calibrated:
+def calibrate(backend: str, examples: Sequence[Example]) -> Calibrated:
     """Fit to labels, measure on photos held out, and keep what was fitted on all."""
     folds = fit_folds(examples)
     return _kept(backend, fit(examples), examples, folds, method="labels")
 
 
-def calibrate_content_free(
-    backend: str | None, examples: Sequence[Example]
-) -> Calibrated:
-    """Correct what the model prefers where there is nothing; labels only measure it."""
-    outcomes = get_annotator(backend).read(content_free.neutral_images())
-    neutral = [raw(o) for o in outcomes if isinstance(o, Reading)]
-    calibrator = content_free.fit(neutral)
+def calibrate_content_free(backend: str, examples: Sequence[Example]) -> Calibrated:
+    """Correct what the model prefers where there is nothing; labels only measure it.
+
+    Raises UnavailableError and ConflictError, which say what went wrong.
+    """
+    calibrator = content_free.fit(_neutral(backend))
     if not calibrator.scalings:
         raise ConflictError(
             "On pictures without content this annotator says that nothing can be "
@@ -79,8 +80,26 @@ def calibrate_content_free(
     return _kept(backend, calibrator, examples, folds, method="content_free")
 
 
+def _neutral(backend: str) -> list[RawReading]:
+    """How every picture without content is read: of a few, the mean is another one."""
+    outcomes = read_now(backend, content_free.neutral_images())
+    # There is nobody in them: what they say of age takes nothing away.
+    judged = [judgement(without_gates(outcome)) for outcome in outcomes]
+    readings = [raw(outcome) for outcome in judged if isinstance(outcome, Reading)]
+    if len(readings) < len(judged):
+        raise UnavailableError(
+            f"The annotator has read only {len(readings)} of {len(judged)} pictures "
+            f"without content ({faults(judged)}): nothing was kept. Try again later."
+        )
+    return readings
+
+
+def without_gates(outcome: Outcome) -> Outcome:
+    return replace(outcome, gates={}) if isinstance(outcome, Reading) else outcome
+
+
 def _kept(
-    backend: str | None,
+    backend: str,
     calibrator: Calibrator,
     examples: Sequence[Example],
     folds: Sequence[Calibrator],
@@ -90,19 +109,23 @@ def _kept(
     version = annotator_version(backend)
     before = measured(examples, held_out(examples, _folds_in_use(version)))
     figures = report(before, measured(examples, held_out(examples, folds)))
-    row, _ = Calibration.objects.get_or_create(
+    metrics = {
+        **figures,
+        # To measure this one later by photos that it has not learned from.
+        "folds": [fold.as_json() for fold in folds],
+    }
+    row, created = Calibration.objects.get_or_create(
         **version_fields(version),
         version=calibrator.version,
         defaults={
             "method": method,
             "content": calibrator.as_json(),
-            "metrics": {
-                **figures,
-                # To measure this one later by photos that it has not learned from.
-                "folds": [fold.as_json() for fold in folds],
-            },
+            "metrics": metrics,
         },
     )
+    if not created and figures["overall"]:  # an equal one, measured anew
+        row.metrics = metrics
+        row.save(update_fields=["metrics"])
     return Calibrated(row, reader_of(version), figures)
 
 

@@ -6,6 +6,7 @@ import csv
 import json
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ from annotation.backends.base import (
 )
 from annotation.backends.fake import FakeAnnotator
 from annotation.calibration.fitting import FOLDS, fold_of
-from annotation.models import Annotation, Calibration
-from annotation.schema import BY_NAME, NOT_VISIBLE, SCHEMA_VERSION
+from annotation.models import Annotation, Attempt, Calibration
+from annotation.schema import BY_NAME, NOT_VISIBLE, SCHEMA_VERSION, Verdict
+from annotation.services import asking
 from profiles.models import Photo, Profile
 from tests.conftest import photo_bytes
 from tests.matching.readings import reading
@@ -32,6 +34,11 @@ from tests.matching.readings import reading
 Rows = Iterable[tuple[str, str, str]]
 Run = Callable[..., dict[str, Any]]
 WriteLabels = Callable[[Rows], Path]
+
+
+@pytest.fixture(autouse=True)
+def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "PAUSES_SECONDS", (0.0, 0.0))
 
 
 @pytest.fixture
@@ -60,7 +67,7 @@ def run(db: None, capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 def photo_of(owner: Profile, hair: dict[str, float]) -> Photo:
-    """A photo without a file that the annotator has read so; ids decide its fold."""
+    """A photo without a file that the annotator has read so; its hash is its number."""
     number = Photo.objects.count()
     photo = Photo.objects.create(
         pk=uuid.UUID(int=number),
@@ -162,8 +169,11 @@ def test_one_that_is_worse_is_kept_but_not_activated_unless_forced(
     """Every fold has a colour of its own: what the others teach is wrong in it."""
     colours = BY_NAME["hair_color"].values[:FOLDS]
     evenly = dict.fromkeys(colours, 1 / FOLDS)
-    names = [str(photo_of(alice, evenly).pk) for _ in range(40)]
-    labels = write_labels((n, "hair_color", colours[fold_of(n)]) for n in names)
+    photos = [photo_of(alice, evenly) for _ in range(40)]
+    labels = write_labels(
+        (str(photo.pk), "hair_color", colours[fold_of(photo.sha256)])
+        for photo in photos
+    )
     with pytest.raises(CommandError, match="held out its negative log-likelihood"):
         run(labels=labels, activate=True)
     kept = Calibration.objects.get()
@@ -235,7 +245,7 @@ def test_a_file_that_cannot_be_read_is_refused(
     ("outcome", "says"),
     [
         (PermanentError("refused"), r"Line 2: .*\(refused\)\. Leave it out"),
-        (TransientError("busy"), r"\(busy\)\. Try again"),
+        (TransientError("busy"), r"Line 2: still not read .*\(busy\)\. Try again"),
         (BackendUnavailableError("It needs a GPU."), "It needs a GPU"),
     ],
 )
@@ -338,6 +348,23 @@ def test_labels_only_measure_what_is_content_free(
     assert measured["overall"]["after"]["nll"] < measured["overall"]["before"]["nll"]
 
 
+def test_an_equal_calibration_keeps_the_figures_that_were_measured_last(
+    run: Run,
+    write_labels: WriteLabels,
+    overconfident: list[tuple[str, str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(FakeAnnotator, "read", lambda _, photos: biased(photos, 0.3))
+    run(content_free=True)
+    assert Calibration.objects.get().metrics["overall"] is None
+    for labels in (overconfident, overconfident[:30]):
+        measured = run(content_free=True, labels=write_labels(labels))
+        assert measured["overall"]["labels"] == len(labels)
+        assert Calibration.objects.get().metrics["overall"] == measured["overall"]
+    run(content_free=True)  # without labels nothing is measured
+    assert Calibration.objects.get().metrics["overall"] == measured["overall"]
+
+
 def test_what_was_fitted_to_labels_is_not_replaced_unmeasured(
     run: Run,
     write_labels: WriteLabels,
@@ -349,6 +376,47 @@ def test_what_was_fitted_to_labels_is_not_replaced_unmeasured(
     with pytest.raises(CommandError, match="without labels nobody knows"):
         run(content_free=True, activate=True)
     assert run(content_free=True, activate=True, force=True)["active"]
+
+
+@pytest.mark.parametrize("fault", [TransientError("busy"), PermanentError("refused")])
+def test_a_neutral_picture_that_is_not_read_is_not_left_out(
+    run: Run, monkeypatch: pytest.MonkeyPatch, fault: AnnotationError
+) -> None:
+    def read(_: FakeAnnotator, photos: Sequence[bytes]) -> list[Any]:
+        last = [fault] if len(photos) in {1, 9} else biased(photos[:1], 0.3)
+        return [*biased(photos[1:], 0.3), *last]
+
+    monkeypatch.setattr(FakeAnnotator, "read", read)
+    says = rf"read only 8 of 9 pictures without content \({fault.reason}\)"
+    with pytest.raises(CommandError, match=says):
+        run(content_free=True)
+    assert not Calibration.objects.exists()
+
+
+def test_what_neutral_pictures_say_of_age_takes_nothing_away(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doubtful = [replace(biased([b""], 0.3)[0], gates=gates(adults=Verdict.FAIL))]
+    monkeypatch.setattr(FakeAnnotator, "read", lambda _, photos: doubtful * len(photos))
+    assert run(content_free=True)["method"] == "content_free"
+
+
+def test_pictures_without_content_are_in_the_ledger(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeAnnotator, "read", lambda _, photos: biased(photos, 0.3))
+    run(content_free=True)
+    assert Attempt.objects.filter(backend="fake", outcome="done").count() == 9
+
+
+def test_a_spent_budget_makes_no_calibration(
+    run: Run, priced: Callable[[float], None], settings: Any
+) -> None:
+    settings.ANNOTATION_DAILY_BUDGET_USD = 0.1
+    priced(0.25)
+    with pytest.raises(CommandError, match=r"is spent: .* No calibration was"):
+        run(content_free=True)
+    assert not Attempt.objects.exists()
 
 
 def test_an_annotator_without_preferences_has_none_to_correct(

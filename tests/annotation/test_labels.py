@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from annotation.calibration.labels import LabelsError, parse
+from annotation.calibration.labels import LabelsError, parse, refuse_twice
 from annotation.schema import NOT_VISIBLE
 
 HEADER = "photo,attribute,value\n"
@@ -44,10 +44,6 @@ def test_labels_are_read_with_their_lines() -> None:
         (",objects,dog\n", "Line 2 must have photo, attribute, value"),
         ('a.jpg,objects,dog\n"secret.jpg,objects,dog\n', "no CSV"),
         ("", "no label"),
-        (
-            "secret.jpg,objects,dog\nb.jpg,objects,cat\nsecret.jpg,objects,cat\n",
-            "Line 4 labels what line 2 has labelled",
-        ),
     ],
 )
 def test_it_says_which_line_is_wrong_and_names_no_photo(text: str, says: str) -> None:
@@ -61,3 +57,26 @@ def test_another_header_is_refused() -> None:
         parse(["file,attribute,value\n", "a,objects,dog\n"])
     with pytest.raises(LabelsError, match="header"):
         parse([])
+
+
+def test_a_photo_is_labelled_once_whatever_it_is_called() -> None:
+    labels = parse(
+        lines(
+            "secret.jpg,objects,dog\n"
+            "secret.jpg,makeup,none\n"
+            "b.jpg,objects,cat\n"
+            "./secret.jpg,objects,cat\n"
+        )
+    )
+    refuse_twice((label.photo, label) for label in labels)
+    with pytest.raises(LabelsError, match="Line 5 labels what line 2 has") as refusal:
+        refuse_twice((label.photo.removeprefix("./"), label) for label in labels)
+    assert "It is the same photo by its bytes" in str(refusal.value)
+    assert "secret" not in str(refusal.value)
+
+
+def test_what_is_labelled_twice_by_one_name_is_no_riddle() -> None:
+    twice = parse(lines("a.jpg,objects,dog\na.jpg,objects,cat\n"))
+    with pytest.raises(LabelsError, match="Line 3 labels what line 2 has") as refusal:
+        refuse_twice((label.photo, label) for label in twice)
+    assert "bytes" not in str(refusal.value)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotation.backends import UnknownBackendError, annotator_version
@@ -20,6 +21,7 @@ from annotation.calibration.fitting import Example, count
 from annotation.calibration.labels import Label, LabelsError, parse
 from annotation.models import Calibration
 from annotation.services import calibrating, labelling
+from annotation.services.claiming import BudgetSpentError
 from annotation.services.readers import reader_name, reader_of
 from twinby.errors import DomainError
 from twinby.progress import Progress
@@ -52,7 +54,9 @@ class Command(BaseCommand):
             help="do not fit to labels: divide out what the annotator prefers in "
             "pictures without content; labels only measure it",
         )
-        parser.add_argument("--backend", default=None, help="default: the active one")
+        parser.add_argument(
+            "--backend", default=settings.ANNOTATOR, help="default: the active one"
+        )
         parser.add_argument(
             "--activate", action="store_true", help="read by it from now on"
         )
@@ -80,6 +84,8 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
         except BackendUnavailableError as error:
             raise CommandError(str(error)) from None
+        except BudgetSpentError as error:
+            raise CommandError(f"{error} No calibration was made.") from None
         except TransientError as error:
             message = f"The annotator could not read just now ({error.reason})."
             raise CommandError(f"{message} Try again.") from None
