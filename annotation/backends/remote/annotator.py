@@ -22,7 +22,11 @@ from annotation.backends.base import (
 )
 from annotation.backends.remote.asking import Providers
 from annotation.backends.remote.configuration import Configuration, configured, version
-from annotation.backends.remote.outcomes import outcomes, stop_if_unavailable
+from annotation.backends.remote.outcomes import (
+    outcomes,
+    shared,
+    stop_if_unavailable,
+)
 from annotation.backends.remote.transport import Pace
 
 # Between slices of waiting, a worker can be told that its time is up.
@@ -72,9 +76,10 @@ class RemoteAnnotator:
         try:
             asked = running.result_of(running.providers.ask(photos))
         except CancelledError:
-            raise TransientError("stopped") from None
+            raise TransientError("stopped", counted=False) from None
+        asked = shared(asked, time.perf_counter() - started)
         stop_if_unavailable(asked, all_left_alone=running.providers.all_left_alone)
-        return outcomes(asked, time.perf_counter() - started)
+        return outcomes(asked)
 
     def close(self) -> None:
         """Stop asking and let go of all connections; the next read starts anew."""

@@ -10,6 +10,8 @@ TWINBY_REMOTE_GPU1_KEY      or TWINBY_REMOTE_GPU1_KEY_FILE, where it wants one
 TWINBY_REMOTE_GPU1_USD_IN   dollars per million tokens read, and
 TWINBY_REMOTE_GPU1_USD_OUT  written; they may be left out in a private network
 
+TWINBY_REMOTE_PROXY is where requests with https go through, if they have to.
+
 Loads no HTTP client: web processes want to know the version.
 """
 
@@ -64,10 +66,14 @@ class Provider:
 
 @dataclass(frozen=True)
 class Configuration:
-    """Providers in the order of preference, and how many photos are asked at a time."""
+    """Providers in the order of preference, and how many photos are asked at a time.
+
+    `proxy` is a URL, or "": what is encrypted goes through it.
+    """
 
     providers: tuple[Provider, ...]
     concurrency: int
+    proxy: str = ""
 
 
 def version() -> AnnotatorVersion:
@@ -109,7 +115,7 @@ def configured() -> Configuration:
         raise _wrong("TWINBY_REMOTE_CONCURRENCY", f"must be 1 to {MOST_CONCURRENT}")
     if not providers or len({p.name for p in providers}) < len(providers):
         raise _wrong("TWINBY_REMOTE_PROVIDERS", "must name servers, each once")
-    return Configuration(providers, concurrency)
+    return Configuration(providers, concurrency, _proxy("TWINBY_REMOTE_PROXY"))
 
 
 def _wrong(variable: str, demand: str) -> BackendUnavailableError:
@@ -157,6 +163,10 @@ def _url(variable: str) -> SplitResult:
     if url.scheme == "http" and not is_private(url.hostname):
         raise _wrong(variable, "must begin with https:// outside a private network")
     return url
+
+
+def _proxy(variable: str) -> str:
+    return _url(variable).geturl() if env_text(variable) else ""
 
 
 def is_private(host: str) -> bool:

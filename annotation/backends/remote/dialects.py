@@ -33,8 +33,12 @@ class Feature(StrEnum):
     VLLM_REGEX = "vllm-regex"
     SGLANG_REGEX = "sglang-regex"
     JSON_SCHEMA = "json-schema"
+    TEMPERATURE = "temperature"
+    MAX_TOKENS = "max-tokens"  # newer models want it called max_completion_tokens
 
 
+# What is given up only where a server says that it minds this very field.
+BASIC: Final = (Feature.TEMPERATURE, Feature.MAX_TOKENS)
 # In the order in which they are given up, where a server does not say which it minds.
 FEATURES: Final[Mapping[Dialect, tuple[Feature, ...]]] = {
     Dialect.VLLM: (
@@ -42,15 +46,17 @@ FEATURES: Final[Mapping[Dialect, tuple[Feature, ...]]] = {
         Feature.NO_THINKING,
         Feature.VLLM_REGEX,
         Feature.JSON_SCHEMA,
+        *BASIC,
     ),
     Dialect.SGLANG: (
         Feature.LOGPROBS,
         Feature.NO_THINKING,
         Feature.SGLANG_REGEX,
         Feature.JSON_SCHEMA,
+        *BASIC,
     ),
-    Dialect.OPENAI: (Feature.LOGPROBS, Feature.JSON_SCHEMA),
-    Dialect.OPENROUTER: (Feature.LOGPROBS, Feature.JSON_SCHEMA),
+    Dialect.OPENAI: (Feature.LOGPROBS, Feature.JSON_SCHEMA, *BASIC),
+    Dialect.OPENROUTER: (Feature.LOGPROBS, Feature.JSON_SCHEMA, *BASIC),
     Dialect.REPLICATE: (),
 }
 REGEXES: Final = {Feature.VLLM_REGEX, Feature.SGLANG_REGEX}
@@ -66,6 +72,8 @@ FIELDS: Final[Mapping[Feature, Mapping[str, Any]]] = {
             "json_schema": {"name": "photo", "strict": True, "schema": json_schema()},
         }
     },
+    Feature.TEMPERATURE: {"temperature": 0},
+    Feature.MAX_TOKENS: {"max_tokens": JSON.max_tokens},
 }
 # Else OpenRouter passes a request on to somebody who ignores what it asks for.
 ROUTING: Final = {"provider": {"require_parameters": True}}
@@ -98,6 +106,8 @@ def chat_request(
     """The body of a chat completion about one photo, which is a data URL."""
     form = form_of(features)
     asked = [f for f in features if form is JSON or f is not Feature.JSON_SCHEMA]
+    fields = {name: value for f in asked for name, value in FIELDS[f].items()}
+    bound = "max_tokens" if "max_tokens" in fields else "max_completion_tokens"
     photo = {"type": "image_url", "image_url": {"url": photo_url}}
     return {
         "model": model,
@@ -105,9 +115,8 @@ def chat_request(
             {"role": "system", "content": form.system},
             {"role": "user", "content": [photo, {"type": "text", "text": REQUEST}]},
         ],
-        "temperature": 0,
-        "max_tokens": form.max_tokens,
-        **{name: value for f in asked for name, value in FIELDS[f].items()},
+        **fields,
+        bound: form.max_tokens,
         **(ROUTING if dialect is Dialect.OPENROUTER else {}),
     }
 
@@ -120,7 +129,9 @@ def minded(complaint: str, features: Collection[Feature]) -> Feature | None:
     for feature in features:
         if any(field in complaint for field in FIELDS[feature]):
             return feature
-    return next(iter(features), None) if "parameter" in complaint.lower() else None
+    if "parameter" not in complaint.lower():
+        return None
+    return next((f for f in features if f not in BASIC), None)
 
 
 def chat_reply(payload: Any) -> Reply:

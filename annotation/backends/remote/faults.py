@@ -14,29 +14,38 @@ class Trouble:
 
     `again`: this provider may be asked once more; `down`: the provider fails, whatever
     the photo; `lasting`: it is about the photo, and would be the same tomorrow;
-    `billed`: the provider may have counted tokens without telling.
+    `billed`: the provider may have counted tokens without telling; `innocent`: it cost
+    nothing, and no photo brings it about, so that none has to answer for it.
     """
 
     again: bool = False
     down: bool = False
     lasting: bool = False
     billed: bool = False
+    innocent: bool = False
 
 
 TROUBLES: Final[Mapping[str, Trouble]] = {
-    "no-connection": Trouble(again=True, down=True),
+    "no-connection": Trouble(again=True, down=True, innocent=True),
     "cut-off": Trouble(again=True, down=True, billed=True),
     "timed-out": Trouble(again=True, down=True, billed=True),
-    "busy": Trouble(again=True),  # it is well, and wants fewer requests
+    "busy": Trouble(again=True, innocent=True),  # it is well, and wants less
     "server-error": Trouble(again=True, down=True),
     "not-json": Trouble(again=True, down=True, billed=True),
     "too-long": Trouble(down=True, billed=True),
-    "unauthorised": Trouble(down=True),
-    "no-credit": Trouble(down=True),
-    "not-found": Trouble(down=True),
-    "redirected": Trouble(down=True),
+    "unauthorised": Trouble(down=True, innocent=True),
+    "no-credit": Trouble(down=True, innocent=True),
+    "not-found": Trouble(down=True, innocent=True),
+    "redirected": Trouble(down=True, innocent=True),
     "failed": Trouble(again=True, billed=True),  # a prediction of Replicate's
-    "parameter-refused": Trouble(),  # asked again without it, and not counted as a try
+    # One that did not end in time, or that it tells us nothing of any more.
+    "not-fetched": Trouble(down=True, billed=True),
+    # Asked again without it, and not counted as a try.
+    "parameter-refused": Trouble(innocent=True),
+    "no-probabilities": Trouble(again=True, billed=True),  # though it usually has them
+    "out-of-time": Trouble(billed=True),  # no more for this photo; not one try's
+    "annotator-broke": Trouble(billed=True),  # a mistake of ours
+    "rejects-all": Trouble(down=True, innocent=True),
     "rejected": Trouble(lasting=True),
     "flagged": Trouble(lasting=True),
     "refused": Trouble(again=True, lasting=True, billed=True),

@@ -21,12 +21,13 @@ from annotation.backends.remote.faults import TROUBLES, Fault
 from annotation.backends.remote.server import Heard
 from annotation.schema import Gate, Verdict
 
-# What neither another photo nor another time changes, and the setting to look at.
-MISCONFIGURED: Final[Mapping[str, str]] = {
-    "unauthorised": "KEY",
-    "no-credit": "KEY",
-    "not-found": "MODEL",
-    "redirected": "URL",
+# What neither another photo nor another time changes, and the settings to look at.
+MISCONFIGURED: Final[Mapping[str, tuple[str, ...]]] = {
+    "unauthorised": ("KEY",),
+    "no-credit": ("KEY",),
+    "not-found": ("MODEL",),
+    "redirected": ("URL",),
+    "rejects-all": ("MODEL", "DIALECT"),
 }
 
 
@@ -34,36 +35,55 @@ def stop_if_unavailable(asked: Sequence[Asked], *, all_left_alone: bool) -> None
     """Raise BackendUnavailableError where no photo is to blame, and no try was billed.
 
     That is so if settings alone keep everybody from answering, or if all are down.
+    What was billed has to count as an attempt, or it might be paid for without an end.
     """
-    said = {(name, f.reason) for one in asked for name, f in one.faults.items()}
+    said = _said(asked)
     if not said or any(one.heard for one in asked):
         return
     free = not any(call.cost_usd for one in asked for call in one.calls)
     all_down = all(TROUBLES[reason].down for _, reason in said)
     misconfigured = all(reason in MISCONFIGURED for _, reason in said)
     if misconfigured or (all_left_alone and all_down and free):
-        found = ", ".join(_said(name, reason) for name, reason in sorted(said))
-        raise BackendUnavailableError(f"No provider answers: {found}.")
+        found = ", ".join(_hint(name, reason) for name, reason in sorted(said))
+        calls = [one.calls for one in asked]
+        raise BackendUnavailableError(f"No provider answers: {found}.", calls)
 
 
-def _said(name: str, reason: str) -> str:
-    setting = MISCONFIGURED.get(reason)
-    hint = f" (TWINBY_REMOTE_{name.upper()}_{setting})" if setting else ""
-    return f"{name} says {reason}{hint}"
+def _said(asked: Sequence[Asked]) -> set[tuple[str, str]]:
+    """Which provider gave which reasons.
+
+    The first that was rejected by one that turned out to reject all are no exception.
+    """
+    said = {(name, f.reason) for one in asked for name, f in one.faults.items()}
+    return {
+        (name, reason)
+        for name, reason in said
+        if reason != "rejected" or (name, "rejects-all") not in said
+    }
 
 
-def outcomes(asked: Sequence[Asked], seconds: float) -> list[Reading | AnnotationError]:
-    """Readings or errors. Every try gets its share of the seconds that all took."""
+def _hint(name: str, reason: str) -> str:
+    settings = MISCONFIGURED.get(reason, ())
+    named = " and ".join(f"TWINBY_REMOTE_{name.upper()}_{s}" for s in settings)
+    return f"{name} says {reason} ({named})" if named else f"{name} says {reason}"
+
+
+def shared(asked: Sequence[Asked], seconds: float) -> list[Asked]:
+    """The same, where every try has its share of the seconds that all took."""
     waited = sum(call.seconds for one in asked for call in one.calls)
     scale = seconds / waited if waited else 0.0
-    shares = [
+    return [
         replace(
             one,
             calls=tuple(replace(c, seconds=c.seconds * scale) for c in one.calls),
         )
         for one in asked
     ]
-    return [_outcome(one) for one in shares]
+
+
+def outcomes(asked: Sequence[Asked]) -> list[Reading | AnnotationError]:
+    """Readings or errors."""
+    return [_outcome(one) for one in asked]
 
 
 def _outcome(asked: Asked) -> Reading | AnnotationError:
@@ -73,10 +93,14 @@ def _outcome(asked: Asked) -> Reading | AnnotationError:
 
 
 def _error(faults: Sequence[Fault], calls: tuple[Call, ...]) -> AnnotationError:
-    """For good if every provider refuses the photo; else the first other reason."""
+    """For good if every provider refuses the photo; else the first other reason.
+
+    A photo answers for what it may have brought about, and for all that cost something.
+    """
     passing = [fault.reason for fault in faults if not fault.trouble.lasting]
     if passing:
-        return TransientError(passing[0], calls)
+        counted = not all(TROUBLES[call.outcome].innocent for call in calls)
+        return TransientError(passing[0], calls, counted=counted)
     return PermanentError(faults[-1].reason if faults else "not-an-image", calls)
 
 

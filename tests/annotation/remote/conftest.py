@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
-from functools import partial
+from dataclasses import replace
 from io import BytesIO
+from typing import Any
 
 import httpx2
 import pytest
@@ -16,25 +18,41 @@ from tests.annotation.remote.modelserver import ModelServer
 
 TRUST_STORE = httpx2.create_ssl_context()
 KEY = "sk-the-key-of-this-test"
-# Everything that takes seconds takes milliseconds.
+# Pauses take no time, and time-outs more than a busy machine ever does.
 PACE = Pace(
-    connect=2.0,
-    silence=0.8,
-    whole=1.5,
-    poll=0.001,
+    connect=20.0,
+    silence=20.0,
+    whole=20.0,
+    first_poll=0.001,
+    longest_poll=0.002,
+    polls_apart=0.0,
     first_pause=0.001,
     longest_pause=0.002,
     longest_wait=0.9,
 )
+# For servers that are silent: nobody has to answer in time, or somebody after all.
+HASTY = replace(PACE, silence=0.1)
+SLOW = replace(PACE, silence=1.0)
 
 
 class Clock:
-    """Time for breakers and probes, which passes when a test says so."""
+    """Time that passes when a test says so, or when somebody sleeps."""
 
-    now = 1_000.0
+    def __init__(self) -> None:
+        self.now = 1_000.0
+        self.slept: list[float] = []
 
     def __call__(self) -> float:
         return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+        await asyncio.sleep(0)
+
+    def paces(self, **changed: Any) -> Pace:
+        """The usual pace by this clock."""
+        return replace(PACE, clock=self, sleep=self.sleep, **changed)
 
 
 MakeAnnotator = Callable[..., RemoteAnnotator]
@@ -51,8 +69,7 @@ def jpeg(seed: int = 0, side: int = 64) -> bytes:
 @pytest.fixture(autouse=True)
 def _one_trust_store(monkeypatch: pytest.MonkeyPatch) -> None:
     """Loading the machine's certificates takes longer than most of these tests."""
-    trusting = partial(httpx2.AsyncClient, verify=TRUST_STORE)
-    monkeypatch.setattr(httpx2, "AsyncClient", trusting)
+    monkeypatch.setattr(httpx2, "create_ssl_context", lambda: TRUST_STORE)
 
 
 @pytest.fixture

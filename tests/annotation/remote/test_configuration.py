@@ -69,6 +69,8 @@ def test_servers_are_known_in_the_order_of_preference() -> None:
         ("PROVIDERS", ""),
         ("PROVIDERS", "gpu1,gpu1"),
         ("PROVIDERS", "gpu-1"),
+        ("PROXY", "http://proxy.example:3128"),
+        ("PROXY", f"https://user:{SECRET}@proxy.example"),
         ("CONCURRENCY", "0"),
         ("CONCURRENCY", "many"),
         ("GPU1_URL", ""),

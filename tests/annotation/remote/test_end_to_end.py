@@ -74,7 +74,7 @@ def test_without_probabilities_the_row_says_so(
     server: ModelServer, uploaded: Photo
 ) -> None:
     text = written(LINES, sheet(hair_color="I"))
-    server.do(saying(text, choice={"logprobs": None}))
+    server.do(*[saying(text, choice={"logprobs": None})] * 2)
     row = Annotation.objects.get(photo=uploaded)
     services.annotate([row.pk])
     row.refresh_from_db()

@@ -213,7 +213,7 @@ def test_all_callers_together_keep_to_the_bound(
     server: ModelServer, annotator_of: MakeAnnotator
 ) -> None:
     annotator = annotator_of(server, CONCURRENCY="3")
-    gate = threading.Barrier(3, timeout=5)  # passes only if three are there at a time
+    gate = threading.Barrier(3, timeout=20)  # passes only if three are there at a time
 
     def together(asked: Asked) -> Answer:
         gate.wait()
@@ -243,7 +243,7 @@ def test_the_ledger_adds_up_to_the_time_that_passed(
     found = readings(annotator, *[jpeg(n) for n in range(8)])
     passed = time.perf_counter() - started
     assert sum(c.seconds for r in found for c in r.calls) <= passed
-    assert sum(r.seconds for r in found) == pytest.approx(passed, rel=0.2)
+    assert sum(r.seconds for r in found) == pytest.approx(passed, rel=0.5)
 
 
 # Without probabilities ----------------------------------------------------------------
@@ -257,7 +257,7 @@ def test_the_ledger_adds_up_to_the_time_that_passed(
 def test_without_logprobs_the_same_letters_are_certain(
     annotator: RemoteAnnotator, server: ModelServer, photo: bytes, logprobs: Any
 ) -> None:
-    server.do(saying(choice={"logprobs": logprobs}))
+    server.do(*[saying(choice={"logprobs": logprobs})] * 2)
     [reading] = readings(annotator, photo)
     assert reading.source is Source.ONE_HOT
     assert reading.attributes["hair_color"]["black"] == 1
@@ -269,29 +269,97 @@ def test_a_model_whose_doubt_is_unknown_passes_no_gate_but_fails_them(
     annotator: RemoteAnnotator, server: ModelServer, photo: bytes
 ) -> None:
     text = written(compact.LINES, sheet(face_count="B", nudity="A", adults="B"))
-    server.do(saying(text, choice={"logprobs": None}))
+    server.do(*[saying(text, choice={"logprobs": None})] * 2)
     [reading] = readings(annotator, photo)
     assert reading.gates[Gate.FACE_COUNT] is Verdict.UNKNOWN
     assert reading.gates[Gate.NUDITY] is Verdict.UNKNOWN
     assert reading.gates[Gate.ADULTS] is Verdict.FAIL
 
 
-def test_a_server_without_logprobs_is_not_asked_for_them_until_the_next_probe(
-    server: ModelServer, annotator_of: MakeAnnotator, photo: bytes
+CERTAIN = saying(choice={"logprobs": None})
+
+
+def test_an_answer_without_the_usual_probabilities_is_asked_for_once_more(
+    annotator: RemoteAnnotator, server: ModelServer
+) -> None:
+    readings(annotator, jpeg())
+    server.do(CERTAIN)
+    [reading] = readings(annotator, jpeg(1))
+    assert reading.source is Source.PROBABILITIES
+    assert [call.outcome for call in reading.calls] == ["no-probabilities", "done"]
+    assert all(call.cost_usd > 0 for call in reading.calls)
+
+
+def test_a_lapse_of_one_answer_changes_nothing_for_the_next_photos(
+    annotator: RemoteAnnotator, server: ModelServer
+) -> None:
+    server.do(CERTAIN, CERTAIN)
+    [lapse, *others] = [readings(annotator, jpeg(n))[0] for n in range(5)]
+    assert lapse.source is Source.ONE_HOT
+    assert {reading.source for reading in others} == {Source.PROBABILITIES}
+    assert all(asked.body["logprobs"] for asked in server.asked)
+
+
+def test_an_answer_without_probabilities_is_better_than_none(
+    annotator: RemoteAnnotator, server: ModelServer, photo: bytes
+) -> None:
+    server.do(CERTAIN, saying("I'm sorry, but no."))
+    [reading] = readings(annotator, photo)
+    assert reading.source is Source.ONE_HOT
+    assert [call.outcome for call in reading.calls] == ["no-probabilities", "refused"]
+
+
+def test_a_server_that_never_gives_probabilities_is_asked_once_and_still_asked_for_them(
+    server: ModelServer, annotator_of: MakeAnnotator
+) -> None:
+    annotator = annotator_of(server, CONCURRENCY="1")
+    server.do(*[CERTAIN] * 20)
+    found = [readings(annotator, jpeg(n))[0] for n in range(8)]
+    assert {reading.source for reading in found} == {Source.ONE_HOT}
+    assert [len(reading.calls) for reading in found] == [2, 2, 2, 2, 1, 1, 1, 1]
+    assert all(asked.body["logprobs"] for asked in server.asked)
+
+
+def test_a_server_that_ceased_to_give_probabilities_is_believed_after_a_while(
+    server: ModelServer, annotator_of: MakeAnnotator
 ) -> None:
     clock = Clock()
-    annotator = annotator_of(server, pace=replace(PACE, clock=clock))
-    server.do(saying(choice={"logprobs": None}))
-    readings(annotator, photo)
-    readings(annotator, photo)
+    annotator = annotator_of(server, pace=clock.paces(), CONCURRENCY="1")
+    readings(annotator, jpeg())
+    server.do(*[CERTAIN] * 25)
+    found = [readings(annotator, jpeg(n))[0] for n in range(1, 11)]
+    assert {len(reading.calls) for reading in found} == {2}
     clock.now += PACE.until_probe
-    [probed] = readings(annotator, photo)
-    assert [bool(asked.body.get("logprobs")) for asked in server.asked] == [
-        True,
-        False,
-        True,
+    [reading] = readings(annotator, jpeg(11))
+    assert (reading.source, len(reading.calls)) == (Source.ONE_HOT, 1)
+
+
+MAX_TOKENS_MINDED = (
+    "Unsupported parameter: 'max_tokens' is not supported with this model. "
+    "Use 'max_completion_tokens' instead."
+)
+TEMPERATURE_MINDED = (
+    "Unsupported value: 'temperature' does not support 0 with this model. "
+    "Only the default (1) value is supported."
+)
+
+
+def test_a_model_that_wants_newer_parameters_is_given_them_from_then_on(
+    server: ModelServer, annotator_of: MakeAnnotator
+) -> None:
+    annotator = annotator_of(server, GPU1_DIALECT="openai")
+    server.do(refusal(400, MAX_TOKENS_MINDED), refusal(400, TEMPERATURE_MINDED))
+    [first] = readings(annotator, jpeg(1))
+    assert [call.outcome for call in first.calls] == [
+        *["parameter-refused"] * 2,
+        "done",
     ]
-    assert probed.source is Source.PROBABILITIES
+    [later] = readings(annotator, jpeg(2))
+    assert len(later.calls) == 1
+    for asked in server.asked[2:]:
+        assert asked.body["max_completion_tokens"] == compact.JSON.max_tokens
+        assert not {"max_tokens", "temperature"} & asked.body.keys()
+        assert asked.body["logprobs"]
 
 
 @pytest.mark.parametrize(
@@ -327,6 +395,7 @@ def test_a_refused_parameter_is_left_out_and_the_photo_is_read(
 def test_one_photo_that_is_refused_takes_no_parameter_from_the_others(
     annotator: RemoteAnnotator, server: ModelServer
 ) -> None:
+    readings(annotator, jpeg(3))
     server.do(*[refusal(400, "Invalid parameter: cannot decode the image")] * 5)
     [error] = annotator.read([jpeg(1)])
     assert isinstance(error, PermanentError)
@@ -386,5 +455,6 @@ def test_closing_ends_what_is_under_way(
         while not server.asked:
             time.sleep(0.005)
         annotator.close()
-        with pytest.raises(TransientError, match="stopped"):
-            reading.result(timeout=5)
+        with pytest.raises(TransientError, match="stopped") as caught:
+            reading.result(timeout=20)
+    assert not caught.value.counted
