@@ -16,6 +16,9 @@ class AnnotationQuerySet(models.QuerySet["Annotation"]):
     def pending(self) -> AnnotationQuerySet:
         return self.filter(status=Annotation.Status.PENDING)
 
+    def failed(self) -> AnnotationQuerySet:
+        return self.filter(status=Annotation.Status.FAILED)
+
 
 class Annotation(models.Model):
     """One annotator's reading of one photo: the ledger, and the queue of record.
@@ -52,6 +55,11 @@ class Annotation(models.Model):
     tokens = models.PositiveIntegerField(default=0)
     failure = models.CharField(max_length=100, blank=True)
     attempts = models.PositiveSmallIntegerField(default=0)
+    # How many tries of this photo the ledger has, of attempts given back as well.
+    # Not a positive field, whose check would scan a full table while it is locked.
+    tries = models.IntegerField(default=0, db_default=0)
+    # It may be what brought its worker down: it is read without neighbours.
+    alone = models.BooleanField(default=False, db_default=False)
     # Whoever works on a pending row holds a lease of it, and keeps renewing it.
     lease = models.UUIDField(null=True, editable=False)
     leased_until = models.DateTimeField(null=True, editable=False)
@@ -85,9 +93,12 @@ class Annotation(models.Model):
                 condition=Q(status="pending"),
                 name="annotation_pending",
             ),
-            # Claiming: the oldest pending rows of one version.
+            # Claiming: the pending rows of one version, in their order.
             models.Index(
-                fields=["backend", "model", "id"],
+                fields=[
+                    *("backend", "model", "prompt_version", "schema_version"),
+                    *("alone", "attempts", "id"),
+                ],
                 condition=Q(status="pending"),
                 name="annotation_claim",
             ),
@@ -146,7 +157,7 @@ class Attempt(models.Model):
     # A server's name in the settings; "" on a machine of our own.
     provider = models.CharField(max_length=40, blank=True)
     # How many tries at the same photo came before this one.
-    retry = models.PositiveSmallIntegerField(default=0)
+    retry = models.PositiveIntegerField(default=0)
     # "done", or a failure's reason.
     outcome = models.CharField(max_length=100)
     tokens_in = models.PositiveIntegerField(default=0)
@@ -158,6 +169,19 @@ class Attempt(models.Model):
 
     def __str__(self) -> str:
         return f"{self.outcome} by {self.model}"
+
+
+class DayCost(models.Model):
+    """What all tries of a day (UTC) cost: the ledger's sum, kept as it grows.
+
+    A budget asks for it before every batch; of a million rows the sum takes too long.
+    """
+
+    day = models.DateField(primary_key=True)
+    cost_usd = models.DecimalField(max_digits=16, decimal_places=8)
+
+    def __str__(self) -> str:
+        return f"{self.cost_usd} on {self.day}"
 
 
 class Calibration(models.Model):

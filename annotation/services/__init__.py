@@ -12,12 +12,13 @@ from annotation.services.knowing import (
     features_width,
     reading_status,
 )
-from annotation.services.ledger import Costs, costs
+from annotation.services.ledger import Costs, costs, recount
 from annotation.services.readers import active_reader
 from annotation.services.reading import annotate
 from annotation.services.requesting import (
     Requested,
     active_version,
+    ask_for_all,
     current_readings,
     follow_consent,
     forget,
@@ -40,6 +41,7 @@ __all__ = [
     "active_version",
     "annotate",
     "as_read",
+    "ask_for_all",
     "calibrated",
     "certain",
     "correct",
@@ -50,6 +52,7 @@ __all__ = [
     "follow_consent",
     "forget",
     "reading_status",
+    "recount",
     "request",
     "rounded",
     "sweep",

@@ -9,9 +9,9 @@ import datetime as dt
 import logging
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.db import Error, connection, transaction
 from django.db.models import F, Q
@@ -65,12 +65,17 @@ class Claim:
         return Annotation.objects.pending().filter(pk__in=ids, lease=self.lease)
 
 
-def due(backend: str) -> AnnotationQuerySet:
-    """Pending rows of this back end's version, of people who consent to being read."""
-    return Annotation.objects.pending().filter(
+def readable(backend: str) -> AnnotationQuerySet:
+    """All rows of this back end's version, of people who consent to being read."""
+    return Annotation.objects.filter(
         photo__owner__in=Profile.objects.annotatable(),
         **version_fields(annotator_version(backend)),
     )
+
+
+def due(backend: str) -> AnnotationQuerySet:
+    """Those of them that wait to be read."""
+    return readable(backend).pending()
 
 
 def same_version(row: Annotation) -> AnnotationQuerySet:
@@ -90,22 +95,27 @@ def free(rows: AnnotationQuerySet) -> AnnotationQuerySet:
 
 @transaction.atomic
 def claim(rows: AnnotationQuerySet, *, backend: str, limit: int) -> Claim:
-    """Take at most `limit` of these rows, the first first, and count the attempt.
+    """Take at most `limit` of these rows, the least tried first; count the attempt.
 
     1. One claim at a time, which takes milliseconds: so many workers together keep to
        the budget, and never read the same bytes at once.
-    2. The attempt is counted before it is made: a photo that kills its worker runs out
-       of attempts as well.
+    2. Whose worker has died may be why: it is read alone, after all others.
+    3. The attempt is counted before it is made: a photo that kills its worker runs out
+       of attempts as well, and is closed.
 
     Raises BudgetSpentError where there are rows, but no money for one.
     """
     _wait_for_our_turn()
-    taken = _unlike_others(_locked(rows, limit))
+    found = _locked(rows, limit)
+    _mark_lost([row for row in found if row.lease])
+    _close([row for row in found if row.attempts >= MAX_ATTEMPTS])
+    waiting = [row for row in found if row.attempts < MAX_ATTEMPTS]
+    together = [row for row in waiting if not row.alone]
+    taken = _unlike_others(together or waiting[:1])
     paid = taken[: ledger.affordable(len(taken), backend)]
     if taken and not paid and ledger.is_spent(backend):
         raise BudgetSpentError
     claimed = Claim(uuid.uuid4(), backend, tuple(paid))
-    ledger.write_lost(row for row in paid if row.lease)
     Annotation.objects.filter(pk__in=[row.pk for row in paid]).update(
         lease=claimed.lease, leased_until=Now() + LEASE, attempts=F("attempts") + 1
     )
@@ -121,7 +131,27 @@ def _wait_for_our_turn() -> None:
 
 def _locked(rows: AnnotationQuerySet, limit: int) -> list[Annotation]:
     unlocked = free(rows).select_for_update(skip_locked=True, of=("self",))
-    return list(unlocked.select_related("photo").order_by("attempts", "pk")[:limit])
+    in_order = unlocked.order_by("alone", "attempts", "pk")
+    return list(in_order.select_related("photo")[:limit])
+
+
+def _mark_lost(rows: Sequence[Annotation]) -> None:
+    """Enter the tries of which nobody will tell, and free the rows."""
+    ledger.write_lost(rows)
+    Annotation.objects.filter(pk__in=[row.pk for row in rows]).update(
+        lease=None, leased_until=None, alone=True, tries=F("tries") + 1
+    )
+    for row in rows:
+        row.alone = True
+        row.tries += 1
+
+
+def _close(rows: Sequence[Annotation]) -> None:
+    Annotation.objects.filter(pk__in=[row.pk for row in rows]).update(
+        status=Annotation.Status.FAILED,
+        failure="too-many-attempts",
+        updated_at=timezone.now(),
+    )
 
 
 def _unlike_others(rows: Sequence[Annotation]) -> list[Annotation]:
@@ -164,28 +194,30 @@ def _renew(claimed: Claim, over: threading.Event) -> None:
 
 def _renew_once(claimed: Claim) -> None:
     try:
-        claimed.ours().update(leased_until=Now() + LEASE)
+        _prolong(claimed)
     except Error as error:  # the next beat tries again, over a new connection
         logger.warning("A lease could not be renewed: %s", type(error).__name__)
         connection.close()
 
 
-def release(claimed: Claim, *, attempts: int = 0) -> None:
-    """Give up what is left of a claim, and give back so many attempts."""
-    claimed.ours().update(
-        lease=None, leased_until=None, attempts=F("attempts") - attempts
+@transaction.atomic
+def _prolong(claimed: Claim) -> None:
+    """Without waiting for a row that is being erased: whoever waits may deadlock."""
+    unlocked = claimed.ours().select_for_update(skip_locked=True)
+    Annotation.objects.filter(pk__in=unlocked.values("pk")).update(
+        leased_until=Now() + LEASE
     )
+
+
+def release(claimed: Claim) -> None:
+    """Give up a claim before anybody was asked: the attempts are given back."""
+    claimed.ours().update(lease=None, leased_until=None, attempts=F("attempts") - 1)
 
 
 @transaction.atomic
-def close_exhausted(rows: AnnotationQuerySet) -> None:
-    """Close those of the rows that nobody holds and that ran out of attempts."""
-    exhausted = free(rows).filter(attempts__gte=MAX_ATTEMPTS)
-    closed = list(exhausted.select_for_update(skip_locked=True, of=("self",)))
-    ledger.write_lost(row for row in closed if row.lease)
-    Annotation.objects.filter(pk__in=[row.pk for row in closed]).update(
-        status=Annotation.Status.FAILED,
-        failure="too-many-attempts",
-        lease=None,
-        leased_until=None,
-    )
+def give_up(claimed: Claim, asked: Collection[int]) -> None:
+    """Free a claim in the middle of reading; rows that were asked about are lost."""
+    ours = claimed.ours().select_for_update().order_by("pk")
+    lost = [row for row in ours if row.pk in asked]
+    release(replace(claimed, rows=tuple(r for r in ours if r.pk not in asked)))
+    _mark_lost(lost)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
+from django.db import connection, transaction
 from django.db.models import Count, Q, Sum
+from django.db.models.functions import TruncDate
 from django.utils import timezone
 
 from annotation.backends import BACKENDS
 from annotation.backends.base import Call
-from annotation.models import Annotation, Attempt
+from annotation.models import Annotation, Attempt, DayCost
 
 DONE, COPIED, LOST = "done", "copied", "lost"
 SMALLEST = Decimal("1e-8")  # as exact as the columns
@@ -44,17 +46,52 @@ def entry(row: Annotation, call: Call, *, retry: int) -> Attempt:
 
 
 def write(tries: Iterable[tuple[Annotation, Iterable[Call]]]) -> None:
-    """Keep a row of every try; a photo's tries are numbered on from earlier ones."""
-    Attempt.objects.bulk_create(
-        entry(row, call, retry=row.attempts - 1 + number)
+    """Keep a row of every try, numbered on from its photo's earlier ones.
+
+    The last thing in a transaction: all that cost something wait for one another at the
+    day's total, until they commit.
+    """
+    kept = Attempt.objects.bulk_create(
+        entry(row, call, retry=row.tries + number)
         for row, calls in tries
         for number, call in enumerate(calls)
     )
+    _add_to_today(sum((attempt.cost_usd for attempt in kept), Decimal(0)))
 
 
-def write_lost(rows: Iterable[Annotation]) -> None:
+def number_of_tries(calls: Iterable[Call]) -> int:
+    """How many of the calls asked about a photo: a copy asks nobody."""
+    return sum(call.outcome != COPIED for call in calls)
+
+
+def write_lost(rows: Sequence[Annotation]) -> None:
     """Keep what a dead worker's tries may have cost, which nobody else will tell."""
     write((row, [Call(0.0, outcome=LOST, cost_usd=worst(row.backend))]) for row in rows)
+
+
+def _add_to_today(cost: Decimal) -> None:
+    if not cost:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO annotation_daycost AS total (day, cost_usd) VALUES (%s, %s) "
+            "ON CONFLICT (day) DO UPDATE "
+            "SET cost_usd = total.cost_usd + EXCLUDED.cost_usd",
+            [_today(), cost],
+        )
+
+
+@transaction.atomic
+def recount() -> None:
+    """Make the days' totals anew from the ledger, while nobody adds to them."""
+    with connection.cursor() as cursor:
+        cursor.execute("LOCK TABLE annotation_daycost IN EXCLUSIVE MODE")
+    DayCost.objects.all().delete()
+    days = Attempt.objects.filter(cost_usd__gt=0).values(
+        day=TruncDate("created_at", tzinfo=dt.UTC)
+    )
+    totals = days.annotate(cost_usd=Sum("cost_usd"))
+    DayCost.objects.bulk_create(DayCost(**total) for total in totals)
 
 
 def worst(backend: str) -> float:
@@ -70,7 +107,8 @@ def affordable(wanted: int, backend: str) -> int:
     budget, price = _limits(backend)
     if not budget or not price:
         return wanted
-    left = budget - spent_today() - reserved_today()
+    # In this order: what is settled in between counts twice, not never.
+    left = budget - reserved_today() - spent_today()
     return max(0, min(wanted, int(left // price)))
 
 
@@ -87,22 +125,22 @@ def _limits(backend: str) -> tuple[Decimal, Decimal]:
 
 def spent_today() -> Decimal:
     """Dollars of all tries since midnight UTC."""
-    tries = Attempt.objects.filter(created_at__gte=_midnight())
-    return tries.aggregate(sum=Sum("cost_usd"))["sum"] or Decimal(0)
+    totals = DayCost.objects.filter(day=_today())
+    return totals.values_list("cost_usd", flat=True).first() or Decimal(0)
 
 
 def reserved_today() -> Decimal:
     """Dollars that rows under a lease may cost, whether or not their worker lives."""
     held = Annotation.objects.pending().filter(
-        lease__isnull=False, leased_until__gte=_midnight()
+        lease__isnull=False,
+        leased_until__gte=dt.datetime.combine(_today(), dt.time(), dt.UTC),
     )
     rows = held.values_list("backend").annotate(Count("pk"))
     return sum((usd(worst(name)) * photos for name, photos in rows), Decimal(0))
 
 
-def _midnight() -> dt.datetime:
-    now = timezone.now().astimezone(dt.UTC)
-    return now.replace(hour=0, minute=0, second=0, microsecond=0)
+def _today() -> dt.date:
+    return timezone.now().astimezone(dt.UTC).date()
 
 
 @dataclass(frozen=True)

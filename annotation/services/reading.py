@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache
 
 from django.conf import settings
 from django.db import Error, connection
@@ -23,12 +22,14 @@ from annotation.backends.base import (
     TransientError,
 )
 from annotation.models import Annotation, AnnotationQuerySet
-from annotation.services import claiming
+from annotation.services import claiming, ledger
 from annotation.services.claiming import BudgetSpentError, Claim, LeasedError
 from annotation.services.settling import (
+    BROKE,
     COPY,
     Outcome,
     Settled,
+    is_counted,
     settle,
     stored_reading,
 )
@@ -38,12 +39,31 @@ from twinby.errors import NotFoundError, UnavailableError
 
 logger = logging.getLogger(__name__)
 
+WARNING_SECONDS = 3600.0
+
+
+class HourlyWarning:
+    """Says why nothing is read: once an hour, however many batches meet it."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._said: dict[str, float] = {}
+
+    def __call__(self, message: str) -> None:
+        now = self._clock()
+        if now - self._said.get(message, -WARNING_SECONDS) >= WARNING_SECONDS:
+            self._said[message] = now
+            logger.warning("%s", message)
+
+
+warn = HourlyWarning()
+
 
 def annotate(annotation_ids: Sequence[int], *, backend: str | None = None) -> int:
     """Read the photos of these pending rows; returns how many outcomes were recorded.
 
-    What failed before is tried alone, without neighbours. Where the budget is spent or
-    the back end cannot work here, the rows stay pending, without a counted attempt.
+    Where the budget is spent or the back end cannot work here, the rows stay pending,
+    without a counted attempt.
 
     Raises TransientError if a photo is to be read again later, LeasedError if somebody
     else holds one; the others are kept.
@@ -53,12 +73,12 @@ def annotate(annotation_ids: Sequence[int], *, backend: str | None = None) -> in
     recorded, again = 0, None
     try:
         annotator = annotator_of(name)
-        for claim in _claims(rows, name):
+        for claim in _claims(rows, annotation_ids, name):
             settled = read(claim, annotator)
             recorded += settled.recorded
             again = settled.again or again
     except (BackendUnavailableError, BudgetSpentError) as error:
-        warn_once(str(error))
+        warn(str(error))
         return recorded
     if again or rows.exists():
         raise again or LeasedError
@@ -73,67 +93,86 @@ def annotator_of(backend: str) -> Annotator:
     return annotator
 
 
-@cache
-def warn_once(message: str) -> None:
-    """Say why nothing is read: once, however many batches meet it."""
-    logger.warning("%s", message)
-
-
-def _claims(rows: AnnotationQuerySet, backend: str) -> Iterator[Claim]:
-    """Claims of the new rows together, then of each other alone."""
-    claiming.close_exhausted(rows)
-    attempts = dict(rows.order_by("pk").values_list("pk", "attempts"))
-    fresh = [pk for pk, made in attempts.items() if made == 0]
-    alone = [[pk] for pk, made in attempts.items() if made > 0]
-    for ids in [fresh, *alone] if fresh else alone:
+def _claims(
+    rows: AnnotationQuerySet, annotation_ids: Sequence[int], backend: str
+) -> Iterator[Claim]:
+    """Claims of the rows, each once, until none is left that can be claimed."""
+    ids = set(annotation_ids)
+    while True:
         some = rows.filter(pk__in=ids)
         claim = claiming.claim(some, backend=backend, limit=len(ids))
-        if claim.rows:
-            yield claim
+        if not claim.rows:
+            return
+        ids -= {row.pk for row in claim.rows}
+        yield claim
 
 
 def read(claim: Claim, annotator: Annotator) -> Settled:
-    """Read what was claimed and write it down; nothing stays claimed, come what may."""
-    try:
-        return settle(claim, _outcomes(claim, annotator))
-    finally:
-        with suppress(Error):  # without a database, the lease runs out
-            claiming.release(claim)
+    """Read what was claimed and write it down; then nothing of it is claimed any more.
 
-
-def _outcomes(claim: Claim, annotator: Annotator) -> list[Outcome]:
-    """One outcome per row; the claim stays ours meanwhile."""
+    What cannot be written stays claimed: its lease runs out, and it counts as lost.
+    """
+    asked: list[int] = []
     try:
         with claiming.held(claim):
-            return _read(claim.rows, annotator)
-    except BackendUnavailableError:
-        claiming.release(claim, attempts=1)
+            outcomes = _read(claim.rows, annotator, asked)
+    except BackendUnavailableError as error:
+        settle(claim, _nobodys_fault(claim, asked, error))
         raise
     except Exception:
-        settle(claim, [TransientError("annotator-broke")] * len(claim.rows))
+        settle(claim, _broken(claim, asked))
         raise
+    except BaseException:  # the worker's time is up, or somebody has interrupted it
+        with suppress(Error):
+            claiming.give_up(claim, asked)
+        raise
+    return settle(claim, outcomes)
 
 
-def _read(rows: Sequence[Annotation], annotator: Annotator) -> list[Outcome]:
-    """One reading for equal bytes; a file that cannot be opened fails alone."""
+def _nobodys_fault(
+    claim: Claim, asked: Sequence[int], error: BackendUnavailableError
+) -> list[Outcome]:
+    calls = dict(zip(asked, error.calls, strict=False))
+    return [
+        TransientError("unavailable", calls.get(row.pk, ()), counted=False)
+        for row in claim.rows
+    ]
+
+
+def _broken(claim: Claim, asked: Sequence[int]) -> list[Outcome]:
+    """What an annotator has paid before it broke, it cannot tell: the worst counts."""
+    worst = Call(0.0, outcome=BROKE, cost_usd=ledger.worst(claim.backend))
+    return [
+        TransientError(BROKE, (worst,) if row.pk in asked else ()) for row in claim.rows
+    ]
+
+
+def _read(
+    rows: Sequence[Annotation], annotator: Annotator, asked: list[int]
+) -> list[Outcome]:
+    """One reading for equal bytes; a file that cannot be opened fails alone.
+
+    `asked` gets the rows that the annotator is asked about, before it is.
+    """
     known = _readings_of_same_bytes(rows)
     found: dict[int, Outcome] = {}
     images: dict[int, bytes] = {}
     content = {row.pk: row.photo.sha256 for row in rows}
-    asked: dict[str, int] = {}
+    first: dict[str, int] = {}
     for row in rows:
-        if content[row.pk] in known or content[row.pk] in asked:
+        if content[row.pk] in known or content[row.pk] in first:
             continue
         image = _image(row.photo)
         if isinstance(image, bytes):
             images[row.pk] = image
-            asked[content[row.pk]] = row.pk
+            first[content[row.pk]] = row.pk
         else:
             found[row.pk] = image
     if not connection.in_atomic_block:
         connection.close()  # a slow model keeps no connection from others
+    asked += images
     found |= zip(images, _ask(annotator, list(images.values())), strict=True)
-    known |= {sha256: copy(found[pk]) for sha256, pk in asked.items()}
+    known |= {sha256: copy(found[pk]) for sha256, pk in first.items()}
     return [found[pk] if pk in found else known[content[pk]] for pk in content]
 
 
@@ -155,8 +194,9 @@ def copy(outcome: Outcome) -> Outcome:
     """The same for another photo of the same bytes, which takes nothing."""
     if isinstance(outcome, Reading):
         return replace(outcome, seconds=0.0, calls=COPY)
-    kind = PermanentError if isinstance(outcome, PermanentError) else TransientError
-    return kind(outcome.reason)
+    if isinstance(outcome, PermanentError):
+        return PermanentError(outcome.reason, COPY)
+    return TransientError(outcome.reason, COPY, counted=is_counted(outcome))
 
 
 def _image(photo: Photo) -> bytes | AnnotationError:
@@ -176,10 +216,13 @@ def _ask(annotator: Annotator, images: Sequence[bytes]) -> list[Outcome]:
     try:
         outcomes = annotator.read(images)
     except TransientError as error:
-        others = [TransientError(error.reason) for _ in images[1:]]
+        reason, counted = error.reason, error.counted
+        others = [TransientError(reason, counted=counted) for _ in images[1:]]
         outcomes = [error, *others]
     share = (time.monotonic() - started) / len(images)
     for outcome in outcomes:
-        if isinstance(outcome, AnnotationError) and not outcome.calls:
+        if not isinstance(outcome, AnnotationError) or not is_counted(outcome):
+            continue
+        if not outcome.calls:
             outcome.calls = (Call(share, outcome=outcome.reason),)
     return outcomes

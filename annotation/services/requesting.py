@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from django.db import connection, transaction
@@ -19,6 +20,7 @@ from annotation.schema import SCHEMA_VERSION
 from profiles.models import Photo, PhotoQuerySet, Profile
 
 CHUNK = 2_000
+AFRESH = {"status": Annotation.Status.PENDING, "failure": "", "attempts": 0}
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,8 @@ def request(photo_ids: Collection[uuid.UUID]) -> Requested:
     fields = version_fields()
     _insert(sorted(known), fields)
     rows = Annotation.objects.filter(photo_id__in=known, **fields)
-    rows.filter(status=Annotation.Status.FAILED).update(
-        status=Annotation.Status.PENDING, failure="", attempts=0
-    )
+    _lock(rows)
+    rows.failed().update(**AFRESH)
     pending = dict(rows.pending().order_by("pk").values_list("pk", "photo_id"))
     if pending:
         rows.pending().update(updated_at=timezone.now())  # the sweep's turn is later
@@ -99,8 +100,9 @@ def sweep(*, older_than: dt.timedelta, limit: int) -> int:
         .filter(photo__in=photos, updated_at__lte=horizon, **version_fields())
         .order_by("updated_at")
     )
-    ids = list(missing.values_list("pk", flat=True)[:limit])
-    ids += stuck.values_list("photo_id", flat=True)[: limit - len(ids)]
+    with unhurried():
+        ids = list(missing.values_list("pk", flat=True)[:limit])
+        ids += stuck.values_list("photo_id", flat=True)[: limit - len(ids)]
     return len(request(ids).queued)
 
 
@@ -112,26 +114,89 @@ def unread(
     return photos.filter(~Exists(rows))
 
 
+@contextmanager
+def unhurried() -> Iterator[None]:
+    """What goes through a whole base may take longer than a request's statement."""
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = 0")
+        yield
+
+
+def ask_for_all(
+    *, older_than: dt.timedelta, limit: int | None, failed: bool = False
+) -> Iterator[int]:
+    """Queue all photos for the active annotator that it has not read, in chunks.
+
+    What is pending is asked for again, if the last time was longer ago, and what has
+    `failed` if wanted. Yields how many photos after each chunk.
+    """
+    horizon = timezone.now() - older_than
+    rows = Annotation.objects.filter(photo=OuterRef("pk"), **version_fields())
+    stuck = Q(Exists(rows.pending().filter(updated_at__lte=horizon)))
+    again = Q(Exists(rows.failed())) if failed else Q()
+    photos = Photo.objects.filter(
+        Q(~Exists(rows)) | stuck | again,
+        owner__in=Profile.objects.annotatable(),
+        created_at__lte=horizon,
+    )
+    for ids in _chunks(photos, limit):
+        yield len(request(ids).queued)
+
+
+def _chunks(photos: PhotoQuerySet, limit: int | None) -> Iterator[list[uuid.UUID]]:
+    """Ids of at most `limit` of the photos, which are gone through once."""
+    last, left = uuid.UUID(int=0), limit
+    while left is None or left > 0:
+        some = photos.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)
+        with unhurried():
+            ids = list(some[: CHUNK if left is None else min(left, CHUNK)])
+        if not ids:
+            return
+        yield ids
+        last, left = ids[-1], None if left is None else left - len(ids)
+
+
+def ask_again(rows: AnnotationQuerySet, *, limit: int | None) -> Iterator[int]:
+    """Have at most `limit` failed rows read as if for the first time; tell nobody.
+
+    Yields how many after each chunk; the rows are gone through once.
+    """
+    last, left = 0, limit
+    while left is None or left > 0:
+        some = rows.failed().filter(pk__gt=last).order_by("pk")
+        free = some.select_for_update(skip_locked=True, of=("self",))
+        size = CHUNK if left is None else min(left, CHUNK)
+        with unhurried():
+            ids = list(free.values_list("pk", flat=True)[:size])
+            Annotation.objects.filter(pk__in=ids).update(
+                **AFRESH, updated_at=timezone.now()
+            )
+        if not ids:
+            return
+        yield len(ids)
+        last, left = ids[-1], None if left is None else left - len(ids)
+
+
 def add_rows(
-    photos: PhotoQuerySet, version: AnnotatorVersion, *, limit: int
+    photos: PhotoQuerySet, version: AnnotatorVersion, *, limit: int | None
 ) -> Iterator[int]:
     """Add pending rows for at most `limit` unread photos, and tell nobody.
 
     Yields how many after each chunk; the photos are gone through once.
     """
-    fields, last = version_fields(version), uuid.UUID(int=0)
-    while limit > 0:
-        some = unread(photos, version).filter(pk__gt=last).order_by("pk")
-        ids = list(some.values_list("pk", flat=True)[: min(limit, CHUNK)])
-        if not ids:
-            return
+    fields = version_fields(version)
+    for ids in _chunks(unread(photos, version), limit):
         _insert(ids, fields)
-        limit, last = limit - len(ids), ids[-1]
         yield len(ids)
 
 
+@transaction.atomic
 def _insert(photo_ids: Sequence[uuid.UUID], fields: Mapping[str, str]) -> None:
     """Add a pending row for each of the photos where there is none yet.
+
+    Some may have gone meanwhile, or their people's consent: those that are there are
+    kept from going until the rows are. People first, as everybody locks them.
 
     They differ in their photo only, so that the database can multiply them: of a
     bulk_create, a million rows take Python a quarter of an hour.
@@ -140,13 +205,22 @@ def _insert(photo_ids: Sequence[uuid.UUID], fields: Mapping[str, str]) -> None:
     same = [f for f in row._meta.concrete_fields if f.name not in {"id", "photo"}]
     columns = ", ".join(str(f.column) for f in same)
     values = [f.get_db_prep_save(f.pre_save(row, add=True), connection) for f in same]
+    owners = Photo.objects.filter(pk__in=photo_ids).values("owner_id")
+    people = Profile.objects.annotatable().filter(pk__in=owners).order_by("pk")
+    locked = people.select_for_update(no_key=True).values_list("pk", flat=True)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"INSERT INTO {row._meta.db_table} (photo_id, {columns}) "
-            f"SELECT unnest(%s::uuid[]), {', '.join(['%s'] * len(same))} "
-            "ON CONFLICT DO NOTHING",
-            [[*photo_ids], *values],
+            f"INSERT INTO annotation_annotation (photo_id, {columns}) "  # noqa: S608
+            f"SELECT id, {', '.join(['%s'] * len(same))} "  # our own columns' names
+            "FROM profiles_photo WHERE id = ANY(%s) AND owner_id = ANY(%s) "
+            "ORDER BY id FOR KEY SHARE ON CONFLICT DO NOTHING",
+            [*values, [*photo_ids], [*locked]],
         )
+
+
+def _lock(rows: AnnotationQuerySet) -> None:
+    """Lock the rows in the order in which everybody does."""
+    list(rows.select_for_update().order_by("pk").values_list("pk"))
 
 
 def follow_consent(profile_id: uuid.UUID) -> None:
@@ -173,6 +247,7 @@ def _unconsented() -> list[uuid.UUID]:
 def forget(profile_id: uuid.UUID) -> None:
     """Drop every reading of a person who no longer consents to being read."""
     rows = Annotation.objects.filter(photo__owner_id=profile_id)
+    _lock(rows)
     photo_ids = set(rows.values_list("photo_id", flat=True))
     rows.delete()
     for photo_id in photo_ids:

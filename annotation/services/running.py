@@ -19,16 +19,16 @@ from annotation.backends import annotator_version, batch_size
 from annotation.backends.base import BackendUnavailableError, TransientError
 from annotation.models import AnnotationQuerySet
 from annotation.services import claiming
-from annotation.services.claiming import MAX_ATTEMPTS, BudgetSpentError, Claim
-from annotation.services.reading import annotator_of, read
-from annotation.services.requesting import add_rows, unread
+from annotation.services.claiming import MAX_ATTEMPTS, BudgetSpentError
+from annotation.services.reading import annotator_of, read, warn
+from annotation.services.requesting import add_rows, ask_again, unhurried, unread
 from annotation.services.settling import Settled
 from profiles.models import Photo, PhotoQuerySet, Profile
 
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.25
-LONGEST_PAUSE_SECONDS = 60.0
+PAUSES_SECONDS = (2.0, 4.0, 8.0, 16.0, 32.0, 60.0)  # the last one again and again
 NO_LIMIT = 10**12
 
 
@@ -48,7 +48,8 @@ class Run:
     """Reads what one back end has not read of the photos that there are at its start.
 
     `workers` threads claim, read and settle in turn, so that the model has its next
-    photos while the last ones are written. A run that ended early is run again.
+    photos while the last ones are written. A run that ended early is run again. What
+    has `failed` before the start is read again if wanted.
     """
 
     def __init__(
@@ -58,22 +59,28 @@ class Run:
         since: dt.datetime | None = None,
         limit: int | None = None,
         workers: int = 2,
+        failed: bool = False,
     ) -> None:
         self.backend = backend or settings.ANNOTATOR
         self.version = annotator_version(self.backend)
         self.since = since
         self.until = timezone.now()
         self.workers = workers
+        self.failed = failed
         self.reason = ""
-        self._limit = self._room = NO_LIMIT if limit is None else limit
+        self._limit = limit
+        self._room = NO_LIMIT if limit is None else limit
         self._counts = {"read": 0, "failed": 0, "copied": 0}
         self._over = threading.Event()
         self._all_asked_for = threading.Event()
         self._lock = threading.Lock()
 
     def left(self) -> int:
-        """How many photos are to be read yet, by whomever."""
-        return self._rows().count() + unread(self._photos(), self.version).count()
+        """How many photos are to be read yet, by whomever: minutes for ten millions."""
+        with unhurried():
+            failed = self._failed().count() if self.failed else 0
+            missing = unread(self._photos(), self.version).count()
+            return self._rows().count() + failed + missing
 
     def stop(self, reason: str) -> None:
         """End after the batches under way, which are settled; nothing stays claimed."""
@@ -106,14 +113,26 @@ class Run:
 
     def _rows(self) -> AnnotationQuerySet:
         """The pending rows of this run, whoever holds them."""
-        rows = claiming.due(self.backend).filter(photo__created_at__lte=self.until)
+        return self._within(claiming.due(self.backend))
+
+    def _failed(self) -> AnnotationQuerySet:
+        """What had failed when this run began; what fails in it has had its turn."""
+        rows = claiming.readable(self.backend).failed()
+        return self._within(rows).filter(updated_at__lte=self.until)
+
+    def _within(self, rows: AnnotationQuerySet) -> AnnotationQuerySet:
+        rows = rows.filter(photo__created_at__lte=self.until)
         return rows.filter(photo__created_at__gte=self.since) if self.since else rows
 
     def _ask_for_all(self) -> None:
         """Adds the rows that are missing while the first ones are being read."""
         try:
-            missing = max(0, self._limit - self._rows().count())
-            for _ in add_rows(self._photos(), self.version, limit=missing):
+            if self.failed:
+                for _ in ask_again(self._failed(), limit=self._missing()):
+                    if self._over.is_set():
+                        return
+            photos = self._photos()
+            for _ in add_rows(photos, self.version, limit=self._missing()):
                 if self._over.is_set():
                     return
             self._all_asked_for.set()
@@ -121,18 +140,17 @@ class Run:
             self.stop("failed")
             raise
 
+    def _missing(self) -> int | None:
+        """How many rows more than are pending the limit allows, if there is one."""
+        if self._limit is None:
+            return None
+        with unhurried():
+            return self._limit - self._rows()[: self._limit].count()
+
     def _work(self, step: Callable[[int], None]) -> None:
         """What each thread does until nothing is left, or somebody says stop."""
-        failures = 0
         try:
-            while not self._over.is_set():
-                settled = self._turn(last_try=failures >= MAX_ATTEMPTS)
-                if settled is None:
-                    return
-                self._count(settled, step)
-                failures = failures + 1 if settled.again and not settled.recorded else 0
-                if failures:
-                    self._over.wait(min(2.0**failures, LONGEST_PAUSE_SECONDS))
+            self._take_turns(step)
         except BudgetSpentError as error:
             self.stop(str(error))
         except BaseException:
@@ -141,45 +159,55 @@ class Run:
         finally:
             connection.close()
 
-    def _turn(self, *, last_try: bool) -> Settled | None:
+    def _take_turns(self, step: Callable[[int], None]) -> None:
+        errors = fruitless = 0
+        while not self._over.is_set():
+            try:
+                settled = self._turn()
+            except BudgetSpentError:
+                raise
+            except Exception as error:
+                errors += 1
+                if not self._may_pass(error, errors):
+                    raise
+                settled = Settled(again=TransientError("broken"))
+            if settled is None:
+                return
+            self._count(settled, step)
+            errors = 0 if settled.recorded else errors
+            fruitless = fruitless + 1 if settled.again and not settled.recorded else 0
+            if fruitless:
+                self._over.wait(PAUSES_SECONDS[:fruitless][-1])
+
+    def _may_pass(self, error: Exception, errors: int) -> bool:
+        """Whether to go on after so many errors in a row."""
+        unavailable = isinstance(error, BackendUnavailableError)
+        # What has worked before may be a server that is being restarted.
+        if errors > MAX_ATTEMPTS or (unavailable and not self._counts["read"]):
+            return False
+        if unavailable:
+            warn(f"{error} Trying again.")
+        else:
+            logger.warning("A batch broke: %s", type(error).__name__)
+            connection.close()
+        return True
+
+    def _turn(self) -> Settled | None:
         """Claims, reads and settles once; None where there is nothing left to do."""
+        # Before anything is claimed: it may take long, or fail.
+        annotator = annotator_of(self.backend)
         wanted, settled = self._reserve(), Settled()
         try:
-            claim = self._claim(wanted)
+            claim = claiming.claim(self._rows(), backend=self.backend, limit=wanted)
             if claim.rows:
-                settled = read(claim, annotator_of(self.backend))
+                settled = read(claim, annotator)
             elif not wanted or self._is_finished():
                 return None
             else:  # others read what is left, or equal bytes, or it is being added
                 self._over.wait(POLL_SECONDS)
-        except BudgetSpentError:
-            raise
-        except BackendUnavailableError as error:
-            # What has worked before may be a server that is being restarted.
-            if last_try or not self._counts["read"]:
-                raise
-            logger.warning("%s Trying again.", error)
-            settled = Settled(again=TransientError("unavailable"))
-        except Exception as error:
-            if last_try:
-                raise
-            logger.warning("A batch broke: %s", type(error).__name__)
-            connection.close()
-            settled = Settled(again=TransientError("broken"))
         finally:
             self._give_back(wanted - settled.recorded)
         return settled
-
-    def _claim(self, limit: int) -> Claim:
-        """The next new rows; where there are none, one that failed before, alone."""
-        rows = self._rows()
-        new = rows.filter(attempts=0)
-        claim = claiming.claim(new, backend=self.backend, limit=limit)
-        if claim.rows or not limit:
-            return claim
-        claiming.close_exhausted(rows)
-        again = rows.filter(attempts__gt=0)
-        return claiming.claim(again, backend=self.backend, limit=1)
 
     def _is_finished(self) -> bool:
         return self._all_asked_for.is_set() and not self._rows().exists()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from django.db import transaction
+from django.db import OperationalError, connection, transaction
 
 import profiles.services as people
 from annotation.backends.base import (
@@ -23,15 +25,20 @@ from annotation.schema import BY_NAME, Attributes, Gate, Verdict, problems
 from annotation.services import ledger
 from annotation.services.claiming import MAX_ATTEMPTS, Claim
 from annotation.services.requesting import tell
-from profiles.models import Profile
+from profiles.models import Photo, Profile
+
+logger = logging.getLogger(__name__)
 
 DECIMALS = 4
 FEATURES_TYPE = np.dtype("<f2")
 WRITTEN = [
     *("status", "source", "attributes", "mass", "gates", "features", "seconds"),
-    *("cost_usd", "tokens", "failure", "lease", "leased_until", "updated_at"),
+    *("cost_usd", "tokens", "failure", "attempts", "tries", "alone", "lease"),
+    *("leased_until", "updated_at"),
 ]
 COPY = (Call(0.0, outcome=ledger.COPIED),)
+BROKE = "annotator-broke"  # the reason of a batch at which the annotator crashed
+PAUSES_SECONDS = (0.1, 1.0)
 
 Outcome = Reading | AnnotationError
 
@@ -50,28 +57,62 @@ class Settled:
         return self.read + self.copied + self.failed
 
 
-@transaction.atomic
 def settle(claim: Claim, outcomes: Sequence[Outcome]) -> Settled:
     """Write down one outcome per claimed row, act on its gates, and tell the news.
 
     What somebody else has taken from us is dropped, and what a person no longer
-    consents to; the ledger keeps what it took, which names no photo.
+    consents to; the ledger keeps what it took, which names no photo. Where the database
+    gives up, at a deadlock for instance, it is asked again: the readings are paid.
     """
-    judged = [judgement(outcome) for outcome in outcomes]
-    tries = zip(claim.rows, map(calls_of, judged), strict=True)
-    ledger.write(tries)
+    for pause in PAUSES_SECONDS:
+        try:
+            return _settle(claim, outcomes)
+        except OperationalError as error:
+            logger.warning("A batch is written again: %s", type(error).__name__)
+            if not connection.in_atomic_block:
+                connection.close()
+            time.sleep(pause)
+    return _settle(claim, outcomes)
+
+
+@transaction.atomic
+def _settle(claim: Claim, outcomes: Sequence[Outcome]) -> Settled:
+    judged = map(judgement, outcomes)
     by_pk = {row.pk: what for row, what in zip(claim.rows, judged, strict=True)}
-    rows = _still_ours(claim)
-    for row in rows:
+    ours = _locked(claim)
+    consenting = _consenting(ours)
+    for row in ours:
+        row.lease = row.leased_until = None
+        row.tries += ledger.number_of_tries(calls_of(by_pk[row.pk]))
+    for row in consenting:
         _take_down(row, by_pk[row.pk])
-    _write(rows)
-    return _tell_all(rows, by_pk)
+    _write(ours)
+    settled = _tell_all(consenting, by_pk)
+    ledger.write((row, calls_of(by_pk[row.pk])) for row in _unaccounted(claim, ours))
+    return settled
 
 
-def _still_ours(claim: Claim) -> list[Annotation]:
-    consenting = claim.ours().filter(photo__owner__in=Profile.objects.annotatable())
-    locked = consenting.select_for_update(of=("self",)).select_related("photo")
-    return list(locked.order_by("pk"))
+def _locked(claim: Claim) -> list[Annotation]:
+    """The rows that are still ours. Photos are locked first, as by whoever erases."""
+    photos = Photo.objects.filter(pk__in=[row.photo_id for row in claim.rows])
+    list(photos.select_for_update(no_key=True).order_by("pk").values_list("pk"))
+    rows = claim.ours().select_for_update(of=("self",)).select_related("photo")
+    return list(rows.order_by("pk"))
+
+
+def _consenting(rows: Sequence[Annotation]) -> list[Annotation]:
+    owners = {row.photo.owner_id for row in rows}
+    people = Profile.objects.annotatable().filter(pk__in=owners)
+    consenting = set(people.values_list("pk", flat=True))
+    return [row for row in rows if row.photo.owner_id in consenting]
+
+
+def _unaccounted(claim: Claim, ours: Sequence[Annotation]) -> list[Annotation]:
+    """The rows as claimed, but those that were taken from us: they count as lost."""
+    ids = [row.pk for row in claim.rows]
+    others = Annotation.objects.filter(pk__in=ids).exclude(pk__in=[r.pk for r in ours])
+    taken = set(others.values_list("pk", flat=True))
+    return [row for row in claim.rows if row.pk not in taken]
 
 
 def judgement(outcome: Outcome) -> Outcome:
@@ -101,12 +142,20 @@ def refused(reading: Reading, reason: str) -> PermanentError:
 
 
 def calls_of(outcome: Outcome) -> tuple[Call, ...]:
-    """The tries that an outcome took: one, where the back end does not say."""
-    if outcome.calls:
+    """The tries that an outcome took: one, where the back end does not say.
+
+    None, where it was not the photo's turn.
+    """
+    if outcome.calls or not is_counted(outcome):
         return outcome.calls
     if isinstance(outcome, AnnotationError):
         return (Call(0.0, outcome=outcome.reason),)
     return (Call(outcome.seconds),)
+
+
+def is_counted(outcome: Outcome) -> bool:
+    """Whether it says anything of the photo, rather than of the back end."""
+    return not isinstance(outcome, TransientError) or outcome.counted
 
 
 def stored_features(reading: Reading) -> npt.NDArray[np.float16]:
@@ -118,7 +167,10 @@ def stored_features(reading: Reading) -> npt.NDArray[np.float16]:
 
 def _take_down(row: Annotation, outcome: Outcome) -> None:
     """Change a row, not yet saved; what is to be tried again stays pending."""
-    row.lease = row.leased_until = None
+    if not is_counted(outcome):
+        row.attempts -= 1
+        return
+    row.alone = isinstance(outcome, TransientError) and outcome.reason == BROKE
     if isinstance(outcome, Reading):
         _take_down_reading(row, outcome)
     elif isinstance(outcome, PermanentError) or row.attempts >= MAX_ATTEMPTS:

@@ -205,6 +205,8 @@ def _tell(news: Signal, photo_id: uuid.UUID) -> None:
 def delete_photo(photo: Photo) -> None:
     """Delete a photo, its files, and by cascade its readings."""
     photo_id, profile_id = photo.pk, photo.owner_id
+    # The photo before its readings, as everybody locks them.
+    Photo.objects.select_for_update().filter(pk=photo_id).first()
     storage.remove_on_commit([photo_id])
     privacy.forget_moderation([photo_id])
     photo.delete()

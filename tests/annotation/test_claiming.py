@@ -22,7 +22,8 @@ from annotation.backends.base import (
 )
 from annotation.models import Annotation, AnnotationQuerySet, Attempt
 from annotation.services import claiming
-from annotation.services.reading import warn_once
+from annotation.services import reading as reading_service
+from annotation.services.reading import HourlyWarning
 from profiles import services as people
 from profiles.models import Photo, Profile
 from tests.annotation.scripted import Script, Scripted, reading, row_of
@@ -121,7 +122,7 @@ def test_a_reading_is_dropped_once_somebody_else_has_taken_the_photo(
     row = row_of(photo)
     assert (row.status, row.attributes) == (Annotation.Status.PENDING, {})
     assert row.lease == other
-    assert Attempt.objects.get().outcome == "done", "the ledger keeps what it took"
+    assert not Attempt.objects.exists(), "whoever took it has entered it as lost"
 
 
 def test_nothing_is_stored_of_somebody_who_withdrew_consent_while_the_model_worked(
@@ -162,9 +163,12 @@ def test_a_crash_of_the_model_frees_the_photo_and_is_in_the_ledger(
 
 
 def test_a_back_end_that_cannot_work_here_says_so_once_and_costs_no_attempt(
-    photo: Photo, script: Script, caplog: pytest.LogCaptureFixture
+    photo: Photo,
+    script: Script,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    warn_once.cache_clear()
+    monkeypatch.setattr(reading_service, "warn", HourlyWarning())
     for _ in range(2):
         script(BackendUnavailableError("It needs 20 GB of GPU memory."))
         assert services.annotate([row_of(photo).pk]) == 0
@@ -308,8 +312,11 @@ def test_a_slow_model_keeps_no_connection_from_others(photo: Photo, slow: Slow) 
     )
     elsewhere = Elsewhere([row_of(photo).pk])
     assert slow.started.wait(PATIENCE_SECONDS)
+    deadline, found = time.monotonic() + PATIENCE_SECONDS, None
     with connection.cursor() as cursor:
-        cursor.execute(open_now)
-        assert cursor.fetchone() == (1,)
+        while found != (1,) and time.monotonic() < deadline:  # a server takes a moment
+            cursor.execute(open_now)
+            found = cursor.fetchone()
+    assert found == (1,)
     slow.done.set()
     elsewhere.join()

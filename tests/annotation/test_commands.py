@@ -178,13 +178,50 @@ def test_another_back_end_reads_beside_the_active_one(
     [
         (["--backend", "oracle"], "there are"),
         (["--queue", "--backend", "small"], "the active annotator"),
-        (["--since", "yesterday"], "invalid day value"),
+        (["--since", "yesterday"], "no day such as 2026-11-21"),
+        (["--workers", "0"], "no number from 1 to 64"),
+        (["--workers", "1000"], "no number from 1 to 64"),
+        (["--limit", "-1"], "no number of photos"),
+        (["--limit", "0"], "no number of photos"),
+        (["--queue", "--older-than", "nan"], "no number of seconds"),
     ],
 )
 @pytest.mark.django_db
 def test_annotate_says_what_is_wrong(options: list[str], says: str) -> None:
     with pytest.raises(CommandError, match=says):
         call_command("annotate", *options)
+
+
+@pytest.mark.parametrize("days", ["nan", "1e9", "0", "-1", "soon"])
+def test_costs_says_what_is_wrong(days: str) -> None:
+    with pytest.raises(CommandError, match="no number of days"):
+        call_command("costs", "--days", days)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_limit_below_what_is_pending_is_kept(
+    alice: Profile, make_photo: MakePhoto, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(3):
+        make_photo(alice)
+    call_command("annotate", "--limit", "2")
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["read"], answer["left"]) == (2, 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_has_failed_is_read_again_where_that_is_wanted(
+    alice: Profile, make_photo: MakePhoto, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(3):
+        make_photo(alice)
+    Annotation.objects.update(status="failed", failure="rejected", attempts=8)
+    call_command("annotate")
+    assert json.loads(capsys.readouterr().out)["read"] == 0
+    call_command("annotate", "--failed")
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["read"], answer["left"]) == (3, 0)
+    assert set(Annotation.objects.values_list("failure", "attempts")) == {("", 1)}
 
 
 @pytest.fixture

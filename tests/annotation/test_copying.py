@@ -140,7 +140,7 @@ def test_bytes_that_somebody_is_reading_wait_to_be_copied(
     with pytest.raises(services.LeasedError):
         services.annotate([second])
     assert row_of(twins[1]).attempts == 0
-    claiming.release(held, attempts=1)
+    claiming.release(held)
     services.annotate([first])
     services.annotate([second])
     assert annotator.seen == [1]

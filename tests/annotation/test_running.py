@@ -51,7 +51,7 @@ def photos(alice: Profile, make_photo: MakePhoto, settings: Any) -> list[Photo]:
 
 @pytest.fixture(autouse=True)
 def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "LONGEST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(running, "PAUSES_SECONDS", (0.01,))
 
 
 def statuses() -> Counter[str]:
@@ -127,7 +127,7 @@ def test_a_photo_that_breaks_the_model_every_time_fails_alone(
     annotator = script()
     bad = photos[0]
     services.request([bad.pk])
-    Annotation.objects.update(attempts=services.MAX_ATTEMPTS - 2)
+    Annotation.objects.update(attempts=services.MAX_ATTEMPTS - 2, alone=True)
 
     def break_on_single_photos() -> None:
         if annotator.seen[-1] == 1:

@@ -130,14 +130,38 @@ def test_one_transient_error_does_not_cost_the_others_their_readings(
     assert row_of(busy).status == Annotation.Status.PENDING
 
 
-def test_what_failed_before_is_tried_alone(
+def test_what_may_have_brought_a_worker_down_is_tried_alone(
     alice: Profile, make_photo: MakePhoto, script: Script
 ) -> None:
-    photos = [make_photo(alice) for _ in range(3)]
-    Annotation.objects.filter(photo=photos[0]).update(attempts=1)
-    annotator = script(reading(), reading(), reading())
+    photos = [make_photo(alice) for _ in range(4)]
+    Annotation.objects.filter(photo__in=photos[:2]).update(attempts=1, alone=True)
+    annotator = script()
     services.annotate([row_of(photo).pk for photo in photos])
-    assert annotator.seen == [2, 1]
+    assert annotator.seen == [2, 1, 1]
+
+
+def test_photos_that_merely_timed_out_are_tried_together(
+    alice: Profile, make_photo: MakePhoto, script: Script
+) -> None:
+    ids = [row_of(make_photo(alice)).pk for _ in range(3)]
+    annotator = script(*[TransientError("timed-out")] * 3)
+    with pytest.raises(TransientError):
+        services.annotate(ids)
+    assert services.annotate(ids) == 3
+    assert annotator.seen == [3, 3]
+
+
+def test_what_broke_the_annotator_is_tried_alone_until_it_is_told_what_it_is(
+    alice: Profile, make_photo: MakePhoto, script: Script
+) -> None:
+    ids = [row_of(make_photo(alice)).pk for _ in range(2)]
+    annotator = script(RuntimeError("a kernel failed"), TransientError("timed-out"))
+    with pytest.raises(RuntimeError):
+        services.annotate(ids)
+    with pytest.raises(TransientError):
+        services.annotate(ids)
+    assert annotator.seen == [2, 1, 1]
+    assert not Annotation.objects.get(pk=ids[0]).alone
 
 
 def test_a_photo_that_kills_its_worker_runs_out_of_attempts(

@@ -6,21 +6,26 @@ import datetime as dt
 import json
 import signal
 import sys
+import threading
+from argparse import ArgumentTypeError
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import Error, connection
 
 from annotation import services
 from annotation.backends import UnknownBackendError, close_annotators
 from annotation.backends.base import BackendUnavailableError
 from twinby.progress import Progress
 
-EVERYTHING = 10_000_000
 INTERRUPTED = "Interrupted: the same command goes on."
 INTERRUPTED_STATUS = 130  # as a shell has it
+COUNTED_SECONDS = 1.0
+MOST_WORKERS = 64
+LONGEST_SECONDS = 3650 * 24 * 3600.0
 
 
 class Command(BaseCommand):
@@ -29,9 +34,17 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--backend", help="default: the active one")
         parser.add_argument("--since", type=day, help="photos of this day and later")
-        parser.add_argument("--limit", type=int, default=EVERYTHING)
+        parser.add_argument("--limit", type=count, help="so many photos at the most")
         parser.add_argument(
-            "--workers", type=int, default=2, help="threads that claim, read and write"
+            "--workers",
+            type=workers,
+            default=2,
+            help="threads that claim, read and write",
+        )
+        parser.add_argument(
+            "--failed",
+            action="store_true",
+            help="read what has failed before again as well",
         )
         parser.add_argument(
             "--queue",
@@ -40,7 +53,7 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--older-than",
-            type=float,
+            type=seconds,
             default=0,
             metavar="SECONDS",
             help="with --queue: leave alone what was asked for more recently",
@@ -68,7 +81,33 @@ class Command(BaseCommand):
 
 def day(text: str) -> dt.datetime:
     """Midnight UTC of a day such as 2026-11-21."""
-    return dt.datetime.combine(dt.date.fromisoformat(text), dt.time(), dt.UTC)
+    try:
+        date = dt.date.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no day such as 2026-11-21") from None
+    return dt.datetime.combine(date, dt.time(), dt.UTC)
+
+
+def count(text: str) -> int:
+    """A number of photos."""
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is no number of photos, 1 or more")
+    return int(text)
+
+
+def workers(text: str) -> int:
+    """A number of threads that a process can bear."""
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_WORKERS:
+        raise ArgumentTypeError(f"{text!r} is no number from 1 to {MOST_WORKERS}")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """Seconds of up to ten years."""
+    with suppress(ValueError):
+        if 0 <= float(text) <= LONGEST_SECONDS:
+            return float(text)
+    raise ArgumentTypeError(f"{text!r} is no number of seconds")
 
 
 def queue(options: dict[str, Any]) -> int:
@@ -76,18 +115,40 @@ def queue(options: dict[str, Any]) -> int:
     if options["backend"] or options["since"]:
         raise CommandError("--queue is for all photos and the active annotator.")
     older_than = dt.timedelta(seconds=options["older_than"])
-    return services.sweep(older_than=older_than, limit=options["limit"])
+    limit, failed = options["limit"], options["failed"]
+    return sum(services.ask_for_all(older_than=older_than, limit=limit, failed=failed))
 
 
 def read(options: dict[str, Any]) -> services.Result:
     """Read what is left, with a bar on stderr."""
-    wanted = ("backend", "since", "limit", "workers")
+    wanted = ("backend", "since", "limit", "workers", "failed")
     run = services.Run(**{name: options[name] for name in wanted})
-    progress = Progress("Reading", min(run.left(), options["limit"]))
-    with ended_by_signals(run):
+    progress = Progress("Reading")
+    with ended_by_signals(run), counting(run, progress, options["limit"]):
         result = run.run(progress.step)
     progress.finish()
     return result
+
+
+@contextmanager
+def counting(
+    run: services.Run, progress: Progress, limit: int | None
+) -> Iterator[None]:
+    """Tells the bar how long it is as soon as it is known; reading does not wait."""
+
+    def count_what_is_left() -> None:
+        try:
+            total = progress.done + run.left()
+            progress.total = total if limit is None else min(total, limit)
+        except Error:  # then the bar shows what is done, and how fast
+            return
+        finally:
+            connection.close()
+
+    counting = threading.Thread(target=count_what_is_left, daemon=True)
+    counting.start()
+    yield
+    counting.join(COUNTED_SECONDS)
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from argparse import ArgumentTypeError
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -26,6 +28,7 @@ COLUMNS = {
     "hours per 100k": "{0.hours_per_100k:,.2f}",
 }
 WORDS = ("back end", "model", "provider")
+MOST_DAYS = 36_500.0
 PER_100K = ("$ per 100k", "hours per 100k")
 
 
@@ -33,14 +36,29 @@ class Command(BaseCommand):
     help = "Print dollars and hours per 100,000 photos, and what they are made of."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--days", type=float, help="the last so many days only")
+        parser.add_argument("--days", type=days, help="the last so many days only")
+        parser.add_argument(
+            "--recount",
+            action="store_true",
+            help="first make the days' totals, which the budget goes by, anew",
+        )
         parser.add_argument("--json", action="store_true", help="one object a line")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["recount"]:
+            services.recount()
         costs = services.costs(days=options["days"])
         lines = map(as_json, costs) if options["json"] else table(costs)
         for line in lines:
             print(line)
+
+
+def days(text: str) -> float:
+    """A number of days, parts of days as well, of up to a hundred years."""
+    with suppress(ValueError):
+        if 0 < float(text) <= MOST_DAYS:
+            return float(text)
+    raise ArgumentTypeError(f"{text!r} is no number of days up to {MOST_DAYS:,.0f}")
 
 
 def as_json(costs: services.Costs) -> str:
