@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from annotation import services
 from annotation.backends.base import (
     AnnotationError,
     BackendUnavailableError,
@@ -160,6 +162,32 @@ def test_annotate_reads_all_and_says_what_it_did(
     answer = json.loads(capsys.readouterr().out)
     assert answer.pop("seconds") > 0
     assert answer == {"read": 2, "failed": 0, "copied": 0, "left": 0}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nothing_is_counted_before_the_first_photo_is_read(
+    alice: Profile,
+    make_photo: MakePhoto,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    make_photo(alice)
+    been_read, left, read = threading.Event(), services.Run.left, FakeAnnotator.read
+
+    def left_after_reading(run: services.Run) -> int:
+        assert been_read.wait(10)
+        return left(run)
+
+    def tell(
+        annotator: FakeAnnotator, photos: Sequence[bytes]
+    ) -> list[Reading | AnnotationError]:
+        been_read.set()
+        return read(annotator, photos)
+
+    monkeypatch.setattr(services.Run, "left", left_after_reading)
+    monkeypatch.setattr(FakeAnnotator, "read", tell)
+    call_command("annotate")
+    assert json.loads(capsys.readouterr().out)["read"] == 1
 
 
 @pytest.mark.django_db(transaction=True)

@@ -161,6 +161,60 @@ def test_a_server_that_is_away_for_a_while_does_not_end_a_run(
     assert set(Annotation.objects.values_list("attempts", flat=True)) == {1}
 
 
+def test_a_server_that_is_busy_for_long_neither_ends_a_run_nor_fails_a_photo(
+    photos: list[Photo], script: Script, settings: Any
+) -> None:
+    settings.ANNOTATION_BATCH = PHOTOS
+    busy = TransientError("busy", counted=False)
+    script(*[busy] * PHOTOS * 2 * services.MAX_ATTEMPTS)
+    result = services.Run(workers=1).run()
+    assert (result.read, result.failed, result.left) == (PHOTOS, 0, 0)
+    assert set(Annotation.objects.values_list("attempts", flat=True)) == {1}
+
+
+def test_photos_that_timed_out_are_read_again_in_batches(
+    photos: list[Photo], script: Script, settings: Any
+) -> None:
+    settings.ANNOTATION_BATCH = 8
+    annotator = script(*[TransientError("timed-out")] * PHOTOS)
+    services.request([photo.pk for photo in photos])
+    assert services.Run(workers=1).run().read == PHOTOS
+    assert annotator.seen == [8] * 6
+
+
+def test_a_worker_that_gets_no_annotator_claims_nothing(
+    photos: list[Photo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services.request([photo.pk for photo in photos])
+
+    def refuse(backend: str) -> None:
+        raise BackendUnavailableError("It needs a GPU.")
+
+    monkeypatch.setattr(running, "annotator_of", refuse)
+    with pytest.raises(BackendUnavailableError):
+        services.Run().run()
+    assert not Annotation.objects.exclude(lease=None, attempts=0).exists()
+    assert not Attempt.objects.exists()
+
+
+def test_what_failed_before_a_run_is_read_again_once_if_wanted(
+    photos: list[Photo], script: Script, settings: Any
+) -> None:
+    settings.ANNOTATION_BATCH = 4
+    services.request([photo.pk for photo in photos])
+    Annotation.objects.update(status="failed", failure="rejected", attempts=8)
+    old = Photo.objects.filter(pk__in=[photo.pk for photo in photos[:4]])
+    old.update(created_at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
+    annotator = script(*[PermanentError("rejected")] * 5)
+    since = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
+    run = services.Run(workers=1, failed=True, since=since)
+    assert run.left() == PHOTOS - 4
+    result = run.run()
+    assert (result.read, result.failed, result.left) == (PHOTOS - 9, 5, 0)
+    assert sum(annotator.seen) == PHOTOS - 4
+    assert services.Run().run().read == 0
+
+
 def test_a_spent_budget_ends_the_run_with_a_word(
     photos: list[Photo],
     script: Script,
