@@ -2,5 +2,6 @@
 
 `configuration` says which servers there are, `dialects` and `replicate` how each is
 spoken to, `transport` carries one exchange, `server` asks one of them until it answers,
-`annotator` asks about many photos at once and goes on to the next server.
+as its `abilities` and its `standing` allow, `annotator` asks about many photos at once
+and goes on to the next server.
 """

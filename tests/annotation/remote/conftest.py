@@ -31,7 +31,7 @@ PACE = Pace(
     longest_wait=0.9,
 )
 # For servers that are silent: nobody has to answer in time, or somebody after all.
-HASTY = replace(PACE, silence=0.1)
+HASTY = replace(PACE, silence=0.3)
 SLOW = replace(PACE, silence=1.0)
 
 
