@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import datetime as dt
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from django import forms
+from django.utils.formats import date_format
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
 
 from annotation.calibration.labels import NONE_OF_THESE
 from annotation.models import Calibration
@@ -20,6 +26,7 @@ from annotation.schema import (
     Kind,
 )
 
+GATES_ONLY = "only the gates were kept: the photo may show somebody who is under age"
 # Likelier values are drawn, all others are listed in small print.
 DRAWN = 0.1
 REASON_LENGTH = 500
@@ -60,14 +67,14 @@ def label(name: str) -> str:
 def sections(
     attributes: Attributes, *, corrected: Collection[str] = ()
 ) -> list[Section]:
-    """Every attribute with every probability, by group."""
+    """Every attribute that there is with every probability, by group."""
     return [
         Section(
             group.capitalize(),
             [
                 _row(attribute, attributes[attribute.name], corrected)
                 for attribute in SCHEMA
-                if attribute.group is group
+                if attribute.group is group and attribute.name in attributes
             ],
         )
         for group in Group
@@ -94,14 +101,47 @@ def said(distribution: Distribution) -> str:
     return ", ".join(sure) or label(NONE_OF_THESE)
 
 
-def calibration_figure(row: Calibration, name: str) -> str:
-    """A calibration's labels, or its errors before or after, on photos held out."""
-    overall = row.metrics.get("overall")
-    if not overall:
-        return "-"
-    if name == "labels":
-        return str(overall["labels"])
-    return f"ECE {overall[name]['ece']}, NLL {overall[name]['nll']}"
+def gate_badges(gates: Mapping[str, str]) -> SafeString:
+    """Every gate with its verdict, as HTML; a dash for none."""
+    badges = ((verdict, label(gate), verdict) for gate, verdict in gates.items())
+    html = format_html_join(" ", '<span class="gate {}">{}: {}</span>', badges)
+    return html or SafeString("-")
+
+
+def when(moment: dt.datetime) -> str:
+    """A moment that breaks into two lines at most."""
+    day, time = date_format(localtime(moment), "Y-m-d H:i").split()
+    return day.replace("-", "\N{NON-BREAKING HYPHEN}") + f" {time}"
+
+
+def cut(text: str) -> SafeString:
+    """A long name on one line; all of it where it is pointed at."""
+    return format_html('<span class="cut" title="{0}">{0}</span>', text)
+
+
+def dollars(amount: Decimal) -> str:
+    """Dollars as exact as a single photo needs; a dash for nothing."""
+    return f"${amount:,.5f}" if amount else "-"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a calibration is worth by one attribute's labels, on photos held out."""
+
+    label: str
+    labels: int
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+def calibration_figures(row: Calibration) -> list[Figures]:
+    """Of all labels together, then by attribute; nothing where there were none."""
+    overall, attributes = row.metrics.get("overall"), row.metrics.get("attributes", {})
+    named = {"all": overall, **attributes} if overall else {}
+    return [
+        Figures(label(name), one["labels"], one["before"], one["after"])
+        for name, one in named.items()
+    ]
 
 
 class CorrectionForm(forms.Form):

@@ -13,8 +13,11 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
 from annotation import services
+from annotation.models import Annotation
 from annotation.moderation import (
+    GATES_ONLY,
     CorrectionForm,
+    gate_badges,
     label,
     said,
     sections,
@@ -55,6 +58,7 @@ class AnnotatedPhotoAdmin(PhotoAdmin):
         siblings = photos_of(photo.owner).exclude(pk=photo.pk)
         corrections = photo.corrections.select_related("moderator").order_by("-pk")
         status, failure = services.reading_status(photo.pk)
+        machine = photo.annotations.order_by("-updated_at").defer("features")
         return {
             "title": "Photo",
             "subtitle": None,
@@ -63,7 +67,8 @@ class AnnotatedPhotoAdmin(PhotoAdmin):
             and sections(reading.attributes, corrected=reading.corrected),
             "reader": reading and reading.annotator,
             "unread": f"{status} {failure}".strip(),
-            "machine": photo.annotations.order_by("-updated_at").defer("features"),
+            "machine": [(row, gate_badges(row.gates)) for row in machine],
+            "note": GATES_ONLY if any(map(is_gates_only, machine)) else "",
             "corrections": [
                 (row, label(row.attribute), said(row.distribution))
                 for row in corrections
@@ -116,6 +121,10 @@ class AnnotatedPhotoAdmin(PhotoAdmin):
         seen = services.effective_readings([photo.pk]).get(photo.pk)
         current = seen.attributes[attribute.name] if seen else None
         return CorrectionForm(attribute, current, request.POST or None)
+
+
+def is_gates_only(row: Annotation) -> bool:
+    return row.status == Annotation.Status.DONE and not row.attributes
 
 
 def record(request: HttpRequest, photo: Photo, form: CorrectionForm) -> bool:
