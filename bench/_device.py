@@ -19,14 +19,18 @@ PEAKS: Final = (
     ("H100", 989e12),
     ("A100", 312e12),
 )
+SLICE: Final = "MIG"
 GEMM_SIDE: Final = {"cuda": 8192, "cpu": 1536}
 GEMM_TRIES: Final = 5
 
 
 def peak_of(device: str) -> tuple[float, str]:
-    """FLOP/s that a device can do at the most, and who says so."""
+    """FLOP/s that a device can do at the most, and who says so.
+
+    A slice of a card (MIG) has only its share, which is measured.
+    """
     for name, peak in PEAKS:
-        if name in device:
+        if name in device and SLICE not in device:
             return peak, f"NVIDIA's data sheet for {name}, bf16, dense"
     return gemm_flops("cpu" if device == "cpu" else "cuda")
 

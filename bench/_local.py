@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ from annotation.backends.local.framing import Framed, frame
 from annotation.backends.local.scoring import Scorer, Scores
 from bench._bench import rounded
 from bench._device import memory, peak_of
-from bench._stages import Clock
+from bench._stages import GPU, Clock
 
 PEER_PHOTOS: Final = 4
 
@@ -48,11 +48,24 @@ class Batch:
 
 
 class TimedModel:
-    """A scorer on a clock, and nothing else."""
+    """A scorer on a clock, and its GPU on another, and nothing else."""
 
-    def __init__(self, scorer: Scorer, clock: Clock) -> None:
+    def __init__(self, scorer: Scorer, host: Clock, gpu: Clock) -> None:
         self.buckets, self.padding = scorer.buckets, scorer.padding
-        self.score = clock.timed(scorer.score)
+        self._begin = host.timed(scorer.begin)
+        self._host, self._gpu = host, gpu
+
+    def begin(
+        self, pixels: npt.NDArray[np.uint8], boxes: npt.NDArray[np.int64]
+    ) -> Callable[[], Scores]:
+        finish = self._host.timed(self._begin(pixels, boxes))
+
+        def finished() -> Scores:
+            scores = finish()
+            self._gpu.add(scores.gpu_seconds)
+            return scores
+
+        return finished
 
 
 class Local:
@@ -64,7 +77,10 @@ class Local:
         self, scorer: Scorer, config: LocalConfig, *, rounds: int, with_peer: bool
     ) -> None:
         self.clocks = {"decode": Clock(), "model": Clock()}
-        timed = TimedModel(scorer, self.clocks["model"])
+        gpu = Clock()
+        if engine.on_gpu():
+            self.clocks[GPU] = gpu
+        timed = TimedModel(scorer, self.clocks["model"], gpu)
         self.annotator = LocalAnnotator(config, load=lambda _: timed)
         self._scorer = scorer
         self._config = config

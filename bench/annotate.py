@@ -7,11 +7,11 @@ database, a queue and a folder of their own, which are removed afterwards.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from statistics import median, median_low
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 
@@ -21,18 +21,24 @@ from annotation.backends.base import (
     BackendUnavailableError,
     Reading,
 )
-from annotation.backends.local.configuration import LocalConfig, configured
+from annotation.backends.local.configuration import (
+    BATCHES,
+    IMAGE_SIDES,
+    LocalConfig,
+    configured,
+)
 from annotation.models import Annotation
 from bench._bench import report, rounded, timed
 from bench._photos import multiplied, taken_in
-from bench._stages import Clock, Round, Subject, one_round, writing_alone
-from bench._surroundings import own_surroundings
+from bench._stages import GPU, Clock, Round, Subject, one_round, writing_alone
+from bench._surroundings import InUseError, own_surroundings
 from profiles.models import Photo
 from profiles.storage import annotation_bytes
 from twinby.env import EnvError
 from twinby.progress import Progress
 
 PEERS = ("one-prompt-per-question", "none")
+MOST_WORKERS: Final = 8
 
 
 @dataclass(frozen=True)
@@ -145,29 +151,58 @@ def speeds(whole: Round, alone: Mapping[str, float], photos: int) -> dict[str, A
                 "busy_share": rounded(busy / whole.seconds),
             }
             for stage, busy in whole.busy.items()
+            if stage != GPU
         },
         **(
-            {"gpu_busy_share": rounded(whole.busy["model"] / whole.seconds)}
-            if "model" in whole.busy
+            {"gpu_busy_share": rounded(whole.busy[GPU] / whole.seconds)}
+            if GPU in whole.busy
             else {}
         ),
     }
 
 
+def between(least: int, most: int | None = None) -> Callable[[str], int]:
+    """Reads a whole number within these bounds, both of which may be had."""
+
+    def number(text: str) -> int:
+        read = int(text)
+        if read < least or (most is not None and read > most):
+            bounds = f"from {least} to {most}" if most else f"{least} or more"
+            raise argparse.ArgumentTypeError(f"must be {bounds}")
+        return read
+
+    return number
+
+
+def dollars_an_hour(text: str) -> float:
+    read = float(text)
+    if not 0 <= read < float("inf"):
+        raise argparse.ArgumentTypeError("must be 0 or more")
+    return read
+
+
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./run bench annotate")
     parser.add_argument("--backend", help="default: the active one")
-    parser.add_argument("--photos", type=int, default=204)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=4, help="threads, 8 at most")
+    parser.add_argument("--photos", type=between(1), default=204)
+    parser.add_argument("--rounds", type=between(1), default=3)
+    parser.add_argument(
+        "--workers",
+        type=between(1, MOST_WORKERS),
+        default=4,
+        help=f"threads, {MOST_WORKERS} at most",
+    )
     local = parser.add_argument_group("the local back end")
     local.add_argument("--random-weights", metavar="ARCHITECTURE")
-    local.add_argument("--batch", type=int)
-    local.add_argument("--side", type=int, help="of the photos, in pixels")
-    local.add_argument("--usd-per-hour", type=float, help="of the GPU")
+    local.add_argument("--batch", type=between(BATCHES.start, BATCHES[-1]))
+    side = between(IMAGE_SIDES.start, IMAGE_SIDES[-1])
+    local.add_argument("--side", type=side, help="of the photos, in pixels")
+    local.add_argument("--usd-per-hour", type=dollars_an_hour, help="of the GPU")
     local.add_argument("--peer", choices=PEERS, default=PEERS[0])
     options = parser.parse_args()
     if options.random_weights:
+        if options.backend not in {None, "local"}:
+            parser.error("--random-weights are those of --backend local")
         options.backend = "local"
     options.backend = options.backend or settings.ANNOTATOR
     backend(options.backend)
@@ -177,7 +212,12 @@ def parsed() -> argparse.Namespace:
 def main() -> None:
     try:
         figures = measure(parsed())
-    except (BackendUnavailableError, UnknownBackendError, EnvError) as error:
+    except (
+        BackendUnavailableError,
+        UnknownBackendError,
+        EnvError,
+        InUseError,
+    ) as error:
         raise SystemExit(str(error)) from None
     report("annotate", figures)
 

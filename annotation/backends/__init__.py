@@ -11,8 +11,9 @@ from django.utils.module_loading import import_string
 
 from annotation.backends import weights
 from annotation.backends.base import Annotator, AnnotatorVersion
-from annotation.backends.local import configuration as local
-from annotation.backends.remote import configuration as remote
+from annotation.backends.local.configuration import version as local_version
+from annotation.backends.remote.configuration import version as remote_version
+from annotation.backends.remote.configuration import worst_cost_usd
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,15 @@ BACKENDS = {
     ),
     "local": Backend(
         "annotation.backends.local.annotator.LocalAnnotator",
-        local.version,
+        local_version,
         queue="gpu",
         batch=64,
     ),
     "remote": Backend(
         "annotation.backends.remote.annotator.RemoteAnnotator",
-        remote.version,
+        remote_version,
         batch=32,
-        worst_cost_usd=remote.worst_cost_usd,
+        worst_cost_usd=worst_cost_usd,
     ),
     "fake": Backend(
         "annotation.backends.fake.FakeAnnotator",

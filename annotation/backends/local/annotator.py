@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # they need torch, which not everybody has
 
 # One decodes about 1,000 renditions a second: more of them only get in the GPU's way.
 MOST_DECODERS: Final = 4
+SAID: Final = 200
 # What is missing is looked for again this long after it was missed, not by every job.
 RETRY_SECONDS: Final = 30.0
 
@@ -114,11 +115,21 @@ def started(config: LocalConfig, load: Callable[[LocalConfig], Model]) -> Engine
         return engine.started(
             lambda: load(config), batch=config.batch, threads=decoders()
         )
-    except ImportError as error:
+    except BackendUnavailableError:
+        raise
+    except ModuleNotFoundError as error:
         raise BackendUnavailableError(
-            f"The annotator `local` needs {error.name}: "
+            f"The annotator `local` needs {error.name or error}: "
             "install what requirements/vlm.txt lists."
         ) from None
+    except Exception as error:  # no photo has been seen: none is to blame
+        raise BackendUnavailableError(unloadable(error)) from error
+
+
+def unloadable(error: Exception) -> str:
+    """What to say of an error in loading that nobody has foreseen."""
+    said = next(iter(str(error).splitlines()), "")[:SAID]
+    return f"The model could not be loaded: {type(error).__name__}: {said}"
 
 
 def decoders() -> int:

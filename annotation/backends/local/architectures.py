@@ -55,6 +55,12 @@ def build(
     return model.eval().requires_grad_(requires_grad=False), tokenizer
 
 
+def parameters(name: str) -> int:
+    """How many numbers it has; takes no memory. Raises as `build` does."""
+    model, _ = build(name, device=torch.device("meta"), dtype=torch.float32)
+    return sum(weights.numel() for weights in model.parameters())
+
+
 def _special(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
     """The ids of what Qwen's models mark an image with."""
     ids = tokenizer.convert_tokens_to_ids

@@ -1,7 +1,8 @@
 """Many callers, one worker: single items in, batches of a kind to the worker.
 
 One thread does the work, since it owns a model. It takes a bucket's items as soon as
-there are enough for a batch, or once the oldest of them has waited long enough. Pure
+there are enough for a batch, or once the oldest of them has waited long enough. A batch
+is first begun and later finished, so that a device need not wait for the next. Pure
 threading: nothing is known here of photos or models.
 """
 
@@ -23,6 +24,8 @@ Answer = TypeVar("Answer")
 WAIT_SECONDS: Final = 0.015
 # So much may wait, in batches: the next one is ready, and callers feel the pace.
 WAITING_BATCHES: Final = 4
+# Full batches that may go before a part of one that is due and older.
+MOST_PASSED: Final = 8
 # Full batches without trouble before a limit is tried doubled again.
 PATIENCE: Final = 32
 
@@ -36,6 +39,40 @@ class _Waiting(Generic[Item, Answer]):
     item: Item
     future: Future[Answer] = field(default_factory=Future)
     since: float = field(default_factory=time.monotonic)
+
+
+@dataclass(eq=False)
+class _Batch(Generic[Bucket, Item, Answer]):
+    """Items of a bucket on their way through the worker."""
+
+    bucket: Bucket
+    items: list[_Waiting[Item, Answer]]
+    finish: Callable[[], Sequence[Answer]] | None = None
+    error: Exception | None = None
+
+    def begin(
+        self, work: Callable[[Bucket, list[Item]], Callable[[], Sequence[Answer]]]
+    ) -> None:
+        """Hand it to the worker. What goes wrong is told when it is answered."""
+        if not self.items:
+            return
+        try:
+            self.finish = work(self.bucket, [one.item for one in self.items])
+        except Exception as error:  # noqa: BLE001 - told to those who wait for it
+            self.error = error.with_traceback(None)  # whose frames hold memory
+
+    def answer(self) -> Exception | None:
+        """Answers all of them, or gives the error."""
+        finish, self.finish = self.finish, None
+        if finish is None:
+            return self.error
+        try:
+            answered = list(zip(self.items, finish(), strict=True))
+        except Exception as error:  # noqa: BLE001 - as above
+            return error.with_traceback(None)
+        for one, answer in answered:
+            one.future.set_result(answer)
+        return None
 
 
 @dataclass
@@ -63,9 +100,13 @@ class _Limit:
 
 
 class Batcher(Generic[Bucket, Item, Answer]):
-    """Calls `work(bucket, items)`, which gives one answer per item, in its own thread.
+    """Calls `work(bucket, items)` in its own thread, and later what that gives.
 
-    1. A batch has at most `size` items; none waits longer than `wait_seconds` for more.
+    The first begins the work, the second gives one answer per item. Up to `under_way`
+    batches are begun before the oldest of them is finished.
+
+    1. A batch has at most `size` items; none waits longer than `wait_seconds` for more,
+       but full batches go first, a few times.
     2. An error of the kinds `exhausted` says that a batch was too large: it is halved,
        and the bucket's batches stay smaller for a while.
     3. One of the kinds `broken` is no item's fault: the whole batch gets it.
@@ -75,15 +116,19 @@ class Batcher(Generic[Bucket, Item, Answer]):
 
     def __init__(
         self,
-        work: Callable[[Bucket, list[Item]], Sequence[Answer]],
+        work: Callable[[Bucket, list[Item]], Callable[[], Sequence[Answer]]],
         *,
         size: int,
+        under_way: int = 1,
         wait_seconds: float = WAIT_SECONDS,
         exhausted: tuple[type[Exception], ...] = (MemoryError,),
         broken: tuple[type[Exception], ...] = (),
     ) -> None:
         self._work = work
         self._size = size
+        self._under_way = under_way
+        self._begun: deque[_Batch[Bucket, Item, Answer]] = deque()
+        self._passed = 0
         self._wait_seconds = wait_seconds
         self._exhausted = exhausted
         self._broken = broken
@@ -100,7 +145,7 @@ class Batcher(Generic[Bucket, Item, Answer]):
         """The future answer; waits while too much is waiting. Raises ClosedError."""
         waiting = _Waiting[Item, Answer](item)
         with self._taken:
-            self._taken.wait_for(lambda: self._closed or not self._is_full())
+            self._taken.wait_for(lambda: self._closed or not self._is_crowded())
             if self._closed:
                 raise ClosedError
             self._queues.setdefault(bucket, deque()).append(waiting)
@@ -118,34 +163,57 @@ class Batcher(Generic[Bucket, Item, Answer]):
             self._arrived.notify_all()
             self._taken.notify_all()
 
-    def _is_full(self) -> bool:
+    def _is_crowded(self) -> bool:
         waiting = sum(map(len, self._queues.values()))
         return waiting >= WAITING_BATCHES * self._size
 
     def _run(self) -> None:
         try:
-            while batch := self._next():
-                self._answer(*batch)
+            while (batch := self._next()) or self._begun:
+                if batch:
+                    self._begun.append(batch)
+                    batch.begin(self._work)
+                if not batch or len(self._begun) >= self._under_way:
+                    self._settle(self._begun[0])
+                    self._begun.popleft()
         finally:  # whatever ended the thread, nobody waits for it in vain
             self._stop_taking()
             left = chain.from_iterable(self._queues.values())
             _fail(filter(_is_wanted, left), ClosedError())
+            begun = chain.from_iterable(batch.items for batch in self._begun)
+            _fail([one for one in begun if not one.future.done()], ClosedError())
 
-    def _next(self) -> tuple[Bucket, list[_Waiting[Item, Answer]]] | None:
-        """The batch that is due, as soon as one is; None when all is done."""
+    def _next(self) -> _Batch[Bucket, Item, Answer] | None:
+        """The batch that is due, as soon as one is; None when all is done.
+
+        While one is under way it is not waited for: None if there is none.
+        """
         with self._arrived:
             while True:
                 due = [bucket for bucket in self._queues if self._is_due(bucket)]
                 if due:
-                    return self._take(min(due, key=self._oldest))
-                if self._closed:
+                    return self._take(self._chosen(due))
+                if self._closed or self._begun:
                     return None
                 self._arrived.wait(self._seconds_left())
 
     def _is_due(self, bucket: Bucket) -> bool:
-        enough = len(self._queues[bucket]) >= self._limit(bucket).size
         waited = time.monotonic() - self._oldest(bucket)
-        return enough or self._closed or waited >= self._wait_seconds
+        return self._is_full(bucket) or self._closed or waited >= self._wait_seconds
+
+    def _is_full(self, bucket: Bucket) -> bool:
+        return len(self._queues[bucket]) >= self._limit(bucket).size
+
+    def _chosen(self, due: Sequence[Bucket]) -> Bucket:
+        """The oldest, but full ones first until it was passed over too often."""
+        oldest = min(due, key=self._oldest)
+        full = [bucket for bucket in due if self._is_full(bucket)]
+        if not full or self._passed >= MOST_PASSED:
+            chosen = oldest
+        else:
+            chosen = min(full, key=self._oldest)
+        self._passed = 0 if chosen == oldest else self._passed + 1
+        return chosen
 
     def _oldest(self, bucket: Bucket) -> float:
         return self._queues[bucket][0].since
@@ -157,55 +225,41 @@ class Batcher(Generic[Bucket, Item, Answer]):
         oldest = min(map(self._oldest, self._queues))
         return max(0.0, oldest + self._wait_seconds - time.monotonic())
 
-    def _take(self, bucket: Bucket) -> tuple[Bucket, list[_Waiting[Item, Answer]]]:
+    def _take(self, bucket: Bucket) -> _Batch[Bucket, Item, Answer]:
         queue = self._queues[bucket]
         count = min(len(queue), self._limit(bucket).size)
         batch = [queue.popleft() for _ in range(count)]
         if not queue:
             del self._queues[bucket]
         self._taken.notify_all()
-        return bucket, batch
+        return _Batch(bucket, list(filter(_is_wanted, batch)))
 
     def _limit(self, bucket: Bucket) -> _Limit:
         return self._limits.setdefault(bucket, _Limit(self._size, self._size))
 
-    def _answer(self, bucket: Bucket, batch: list[_Waiting[Item, Answer]]) -> None:
-        wanted = list(filter(_is_wanted, batch))
-        try:
-            self._settle(bucket, wanted)
-        finally:
-            _fail([one for one in wanted if not one.future.done()], ClosedError())
-
-    def _settle(self, bucket: Bucket, items: list[_Waiting[Item, Answer]]) -> None:
+    def _settle(self, batch: _Batch[Bucket, Item, Answer]) -> None:
         """Give every item its answer or its error, in parts where a batch fails."""
-        limit = self._limit(bucket)
-        while items:
-            part, items = items[: limit.size], items[limit.size :]
-            error = self._try(bucket, part)
-            if error is None:
-                limit.went_well(len(part))
-            elif len(part) == 1 or isinstance(error, self._broken):
-                _fail(part, error)
-            elif isinstance(error, self._exhausted):
-                limit.too_much(len(part))
-                items = part + items
-            else:
-                middle = len(part) // 2
-                self._settle(bucket, part[:middle])
-                self._settle(bucket, part[middle:])
+        bucket, items = batch.bucket, batch.items
+        error = batch.answer()
+        if error is None:
+            self._limit(bucket).went_well(len(items))
+        elif len(items) == 1 or isinstance(error, self._broken):
+            _fail(items, error)
+        elif isinstance(error, self._exhausted):
+            self._limit(bucket).too_much(len(items))
+            self._again(bucket, items)
+        else:
+            middle = len(items) // 2
+            self._again(bucket, items[:middle])
+            self._again(bucket, items[middle:])
 
-    def _try(
-        self, bucket: Bucket, part: list[_Waiting[Item, Answer]]
-    ) -> Exception | None:
-        """Answers all of them, or gives the error."""
-        try:
-            answers = self._work(bucket, [one.item for one in part])
-            answered = list(zip(part, answers, strict=True))
-        except Exception as error:  # noqa: BLE001 - told to those who wait for it
-            return error.with_traceback(None)  # whose frames hold the batch's memory
-        for one, answer in answered:
-            one.future.set_result(answer)
-        return None
+    def _again(self, bucket: Bucket, items: list[_Waiting[Item, Answer]]) -> None:
+        """Begin and settle them anew, each part by itself."""
+        while items:
+            size = self._limit(bucket).size
+            part, items = _Batch(bucket, items[:size]), items[size:]
+            part.begin(self._work)
+            self._settle(part)
 
 
 def _is_wanted(one: _Waiting[Item, Answer]) -> bool:

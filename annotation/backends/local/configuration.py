@@ -23,7 +23,8 @@ Word = TypeVar("Word", bound=str)
 DEVICES: Final[tuple[Device, ...]] = get_args(Device)
 QUANTIZATIONS: Final[tuple[Quantization, ...]] = get_args(Quantization)
 DEFAULT_MODEL: Final = "Qwen/Qwen2.5-VL-7B-Instruct"
-IMAGE_SIDES: Final = range(112, 1345)
+# Renditions for annotation have 448 pixels: more would only be blown up.
+IMAGE_SIDES: Final = range(112, 449)
 BATCHES: Final = range(1, 1025)
 NAME_LENGTH: Final = 80  # with the hash behind it, within the column's 100
 

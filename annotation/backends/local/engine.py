@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from time import perf_counter
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,12 @@ from annotation.backends.local.scoring import Scores
 
 logger = logging.getLogger(__name__)
 
-OUT_OF_MEMORY: Final = (torch.OutOfMemoryError, MemoryError)
+T = TypeVar("T")
+
+# How CUDA and its libraries say it where torch does not: in an error of another kind.
+NO_MEMORY: Final = ("CUDA error: out of memory", "ALLOC_FAILED")
+# Of two batches, one is launched while the device works on the other.
+UNDER_WAY_ON_GPU: Final = 2
 # A job's time limit reaches its thread between two waits, never during one.
 SLICE_SECONDS: Final = 1.0
 SWITCH_SECONDS: Final = 0.0005
@@ -41,9 +47,9 @@ class Model(Protocol):
     @property
     def padding(self) -> tuple[int, int, int]: ...
 
-    def score(
+    def begin(
         self, pixels: npt.NDArray[np.uint8], boxes: npt.NDArray[np.int64]
-    ) -> Scores: ...
+    ) -> Callable[[], Scores]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,9 +88,9 @@ class Engine:
     def __init__(self, model: Model, *, batch: int, threads: int) -> None:
         self._model = model
         self._batcher = Batcher[Bucket, Framed, Scored](
-            self._score,
+            self._begin,
             size=batch,
-            exhausted=OUT_OF_MEMORY,
+            under_way=UNDER_WAY_ON_GPU if on_gpu() else 1,
             broken=(BackendUnavailableError,),
         )
         self._decoders = ThreadPoolExecutor(threads, thread_name_prefix="decode")
@@ -115,23 +121,13 @@ class Engine:
         framed = frame(photo, buckets=model.buckets, padding=model.padding)
         return self._batcher.submit(framed.bucket, framed) if framed else None
 
-    def _score(self, bucket: Bucket, batch: list[Framed]) -> list[Scored]:
-        started = perf_counter()
-        # Here the next batch could be staged in pinned memory while this one is read.
+    def _begin(
+        self, _bucket: Bucket, batch: list[Framed]
+    ) -> Callable[[], list[Scored]]:
         pixels = np.stack([framed.pixels for framed in batch])
         boxes = np.array([framed.box for framed in batch], np.int64)
-        try:
-            scores = self._model.score(pixels, boxes)
-        except OUT_OF_MEMORY:
-            raise
-        except Exception:
-            check_gpu()
-            raise
-        seconds = perf_counter() - started if on_gpu() else 0.0
-        return [
-            Scored(scores, row, is_finite, seconds / len(batch))
-            for row, is_finite in enumerate(finite(scores))
-        ]
+        begun = guarded(lambda: self._model.begin(pixels, boxes))
+        return lambda: _each(guarded(begun))
 
 
 def started(make: Callable[[], Model], *, batch: int, threads: int) -> Engine:
@@ -144,11 +140,46 @@ def started(make: Callable[[], Model], *, batch: int, threads: int) -> Engine:
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
         return Engine(make(), batch=batch, threads=threads)
-    except OUT_OF_MEMORY:
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
         raise BackendUnavailableError(
             "There is too little memory for this model: take a smaller one, or a GPU "
             "with more."
         ) from None
+
+
+def guarded(work: Callable[[], T]) -> T:
+    """What the work gives. Raises MemoryError whoever's memory it was that is full.
+
+    Raises BackendUnavailableError if the GPU has failed.
+    """
+    try:
+        return work()
+    except Exception as error:
+        if not is_out_of_memory(error):
+            check_gpu()
+            raise
+    # Out here it has no context, whose frames would hold the batch's memory.
+    raise MemoryError
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether fewer photos at once may help."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    said = str(error)
+    return isinstance(error, RuntimeError) and any(text in said for text in NO_MEMORY)
+
+
+def _each(scores: Scores) -> list[Scored]:
+    """The scores of each photo of a batch."""
+    are_finite = finite(scores)
+    seconds = scores.gpu_seconds / len(are_finite)
+    return [
+        Scored(scores, row, is_finite, seconds)
+        for row, is_finite in enumerate(are_finite)
+    ]
 
 
 def finite(scores: Scores) -> list[bool]:
@@ -166,16 +197,28 @@ def on_gpu() -> bool:
 def check_gpu() -> None:
     """Raise BackendUnavailableError if the GPU in use computes no longer.
 
-    That is for good: after such an error CUDA refuses all work of this process.
+    That is for good: after such an error CUDA refuses all work of this process, which
+    is therefore asked to stop.
     """
     if not on_gpu():
         return
     try:
         torch.ones(1, device="cuda").sum().item()
     except Exception:  # noqa: BLE001 - whatever it is, it does not compute
+        stop_worker()
         raise BackendUnavailableError(
-            "The GPU has failed: restart this worker, and see the system's log."
+            "The GPU has failed: this worker stops, to be started anew; see the "
+            "system's log."
         ) from None
+
+
+def stop_worker() -> None:
+    """Have this process finish and end, if it is a worker: its supervisor restarts it.
+
+    A worker handles SIGTERM; a command does not, and ends by the error itself.
+    """
+    if callable(signal.getsignal(signal.SIGTERM)):
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _wait_for(futures: Sequence[Future[Any]]) -> None:
@@ -193,8 +236,8 @@ def _outcome(future: Future[Scored] | None) -> Scored | AnnotationError:
     if isinstance(error, BackendUnavailableError):
         raise error
     if isinstance(error, ClosedError):
-        return TransientError("stopped")
-    if isinstance(error, OUT_OF_MEMORY):
+        return TransientError("stopped", counted=False)
+    if isinstance(error, MemoryError):
         return TransientError("out-of-memory")
     logger.error("The model failed on a photo: %s", type(error).__name__)
     return PermanentError("model-failed")

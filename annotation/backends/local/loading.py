@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -10,10 +9,12 @@ from typing import Any, Final
 import torch
 from safetensors import SafetensorError
 from transformers import (
+    AutoConfig,
     AutoModel,
     AutoModelForImageTextToText,
     AutoTokenizer,
 )
+from transformers.utils.logging import disable_progress_bar
 
 from annotation.backends.base import BackendUnavailableError
 from annotation.backends.local import architectures, quantizing, weights
@@ -55,13 +56,15 @@ def load(config: LocalConfig) -> Scorer:
     dtype = dtype_on(device)
     quantizing.check(config.quantization, device)
     folder = weights.folder_of(config.model, config.revision)
-    kind = _kind(folder, tuple(FAMILIES))
+    kind = _kind(folder, tuple(FAMILIES), "TWINBY_VLM_MODEL")
+    chosen = config.device != "auto"
+    weights.check_speed(weights.parameters(folder), device, chosen=chosen)
     weights.check_memory(folder, device, dtype)
-    model = _model(AutoModelForImageTextToText, folder, dtype).to(device)
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    if template := _processor_template(folder):
-        tokenizer.chat_template = template
-    return _scorer(config, config.model, model, tokenizer, _colours(folder, kind))
+    # What is small, and may be damaged, is read before what takes minutes.
+    settings = _settings(folder)
+    tokenizer, colours = _tokenizer(folder), _colours(folder, kind)
+    model = _model(AutoModelForImageTextToText, folder, settings, dtype).to(device)
+    return _scorer(config, config.model, model, tokenizer, colours)
 
 
 def random(architecture: str, config: LocalConfig) -> Scorer:
@@ -70,10 +73,12 @@ def random(architecture: str, config: LocalConfig) -> Scorer:
     Raises BackendUnavailableError for an unknown name or a missing device.
     """
     device = device_of(config)
+    dtype = dtype_on(device)
     quantizing.check(config.quantization, device)
-    model, tokenizer = architectures.build(
-        architecture, device=device, dtype=dtype_on(device)
-    )
+    numbers = architectures.parameters(architecture)
+    weights.check_speed(numbers, device, chosen=config.device != "auto")
+    weights.check_room(numbers, device, dtype)
+    model, tokenizer = architectures.build(architecture, device=device, dtype=dtype)
     colours = _usual_colours(model.config.model_type)
     return _scorer(config, architecture, model, tokenizer, colours)
 
@@ -84,7 +89,7 @@ def device_of(config: LocalConfig) -> torch.device:
     if config.device == "cuda" and not there:
         raise BackendUnavailableError(
             "No GPU: torch sees no CUDA device. It needs a driver and torch with CUDA; "
-            "or set the device to cpu."
+            "or set TWINBY_VLM_DEVICE=cpu."
         )
     return torch.device("cuda" if there and config.device != "cpu" else "cpu")
 
@@ -127,30 +132,46 @@ def _features(family: Family, config: LocalConfig) -> Features:
     if config.features == OWN:
         return OwnFeatures(family)
     folder = weights.folder_of(config.features, "main")
-    kind = _kind(folder, ENCODERS)
+    kind = _kind(folder, ENCODERS, "TWINBY_VLM_FEATURES")
     weights.check_memory(folder, family.device, family.dtype)
-    whole = _model(AutoModel, folder, family.dtype)
+    whole = _model(AutoModel, folder, _settings(folder), family.dtype)
     encoder = whole.vision_model.to(family.device)
     return EncoderFeatures(encoder, *_colours(folder, kind))
 
 
-def _kind(folder: Path, supported: tuple[str, ...]) -> str:
+def _kind(folder: Path, supported: tuple[str, ...], setting: str) -> str:
     """The architecture; raises BackendUnavailableError if it is not supported."""
-    try:
-        kind = json.loads((folder / "config.json").read_text()).get("model_type")
-    except ValueError:
-        raise weights.damaged() from None
+    said = weights.said_in(folder / "config.json")
+    kind = said.get("model_type")
     if kind not in supported:
         known = ", ".join(supported)
-        raise BackendUnavailableError(f"No architecture {kind!r}; there are {known}.")
+        raise BackendUnavailableError(
+            f"No architecture {kind!r} for {setting}; there are {known}."
+        )
+    if "quantization_config" in said:
+        raise BackendUnavailableError(
+            f"The weights of {setting} are quantized already: take those in bf16, "
+            "which TWINBY_VLM_QUANTIZATION can make 8 bits wide."
+        )
     return str(kind)
 
 
-def _model(loader: Any, folder: Path, dtype: torch.dtype) -> Any:
+def _settings(folder: Path) -> Any:
+    """What config.json says, in the architecture's own class."""
+    try:
+        return AutoConfig.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # its fields are checked by many classes
+        raise weights.damaged("contents of config.json") from error
+
+
+def _model(loader: Any, folder: Path, settings: Any, dtype: torch.dtype) -> Any:
     """Weights from safetensors alone, and no code that comes with them."""
+    # A worker's log is no place for one.
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         model, found = loader.from_pretrained(
             folder,
+            config=settings,
             dtype=dtype,
             attn_implementation="sdpa",
             use_safetensors=True,
@@ -158,7 +179,7 @@ def _model(loader: Any, folder: Path, dtype: torch.dtype) -> Any:
             trust_remote_code=False,
             output_loading_info=True,
         )
-    except (OSError, SafetensorError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise weights.damaged() from error
     # What is missing would be random numbers, with only a warning.
     if found["missing_keys"] or found["mismatched_keys"]:
@@ -168,8 +189,7 @@ def _model(loader: Any, folder: Path, dtype: torch.dtype) -> Any:
 
 def _colours(folder: Path, kind: str) -> Colours:
     """Mean and standard deviation of the colours that the model was trained on."""
-    file = folder / "preprocessor_config.json"
-    said = json.loads(file.read_text()) if file.is_file() else {}
+    said = weights.said_in(folder / "preprocessor_config.json")
     mean, std = _usual_colours(kind)
     return said.get("image_mean", mean), said.get("image_std", std)
 
@@ -178,13 +198,18 @@ def _usual_colours(kind: str) -> Colours:
     return EVEN_COLOURS if kind in EVEN else CLIP_COLOURS
 
 
-def _processor_template(folder: Path) -> str | None:
-    """The chat template of older folders, which the tokenizer does not know of."""
-    file = folder / "chat_template.json"
-    if not file.is_file():
-        return None
-    template: str = json.loads(file.read_text())["chat_template"]
-    return template
+def _tokenizer(folder: Path) -> Any:
+    """With the chat template of older folders, of which it does not know itself."""
+    template = weights.said_in(folder / "chat_template.json").get("chat_template")
+    weights.said_in(folder / "tokenizer.json")
+    weights.said_in(folder / "tokenizer_config.json")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # of Rust, and of many classes
+        raise weights.damaged("tokenizer files") from error
+    if template:
+        tokenizer.chat_template = template
+    return tokenizer
 
 
 def _device_name(device: torch.device) -> str:

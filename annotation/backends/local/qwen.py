@@ -36,7 +36,7 @@ class Qwen(Family):
         self._visual = model.model.visual
         self._vision = model.config.vision_config
         self._colours = Colours(mean, std).to(model.device)
-        self._plans: dict[tuple[Bucket, int], Plan] = {}
+        self._plans: dict[Bucket, tuple[int, Plan]] = {}
         quicken(self._visual)
         # The photo always comes first: no search for where it stands, which would
         # make the host wait for the device.
@@ -80,11 +80,15 @@ class Qwen(Family):
         return {"deepstack_visual_embeds": seen.deep} if seen.deep else {}
 
     def _plan(self, bucket: Bucket, photos: int) -> Plan:
-        """All that the tower derives from the photos' size, worked out once."""
-        key = bucket, photos
-        if key not in self._plans:
-            self._plans[key] = self._planned(bucket, photos)
-        return self._plans[key]
+        """All that the tower derives from the photos' size.
+
+        Worked out once for the most photos so far: fewer take the beginning of it.
+        """
+        most, plan = self._plans.get(bucket, (0, {}))
+        if photos > most:
+            most, plan = photos, self._planned(bucket, photos)
+            self._plans[bucket] = most, plan
+        return {name: beginning(part, photos, most) for name, part in plan.items()}
 
     def _planned(self, bucket: Bucket, photos: int) -> Plan:
         patch, merge = self._vision.patch_size, self._vision.spatial_merge_size
@@ -131,6 +135,17 @@ class Qwen(Family):
             spatial_merge_size=self._vision.spatial_merge_size,
         )
         return {"interp_indices": indices, "interp_weights": weights}
+
+
+def beginning(part: Any, photos: int, most: int) -> Any:
+    """What a plan for `most` photos of one size says of the first of them.
+
+    Bounds of segments have one entry more than there are segments.
+    """
+    if not isinstance(part, Tensor):
+        return part
+    each, bounds = divmod(len(part), most)
+    return part[: each * photos + bounds]
 
 
 def quicken(visual: Any) -> None:

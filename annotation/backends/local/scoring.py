@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -15,6 +16,7 @@ from annotation.backends.local.asking import Prompt
 from annotation.backends.local.families import Family, Seen
 from annotation.backends.local.features import Features
 from annotation.backends.local.framing import Bucket
+from annotation.backends.local.transfers import transfer
 
 Floats = npt.NDArray[np.float32]
 # Logits of so many questions at once: with 152,000 words they are large.
@@ -27,13 +29,15 @@ class Scores:
 
     `probabilities` has, for each of prompt.QUESTIONS, (B, options), rows sum to 1;
     `mass` (B, questions) is what the model gave to any option in its whole vocabulary;
-    `features` (B, width); `tokens` were computed for each photo.
+    `features` (B, width); `tokens` were computed for each photo; `gpu_seconds` are the
+    GPU's own for all of them, 0 without one.
     """
 
     probabilities: list[Floats]
     mass: Floats
     features: Floats
     tokens: int
+    gpu_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,7 @@ def _log_probabilities(logits: Tensor, words: Tensor) -> Tensor:
 
 
 class Scorer:
-    """A loaded model. Safe to share between threads: one pass at a time."""
+    """A loaded model. Safe to share between threads: one pass is begun at a time."""
 
     def __init__(
         self,
@@ -115,7 +119,8 @@ class Scorer:
         self._reader = reader
         self._features = features
         self._choices = Choices(prompt, family.device)
-        # Two passes launched at once would only compete for the device's memory.
+        # Passes of one stream take their memory one after another; launched by two
+        # threads at once they would compete for it.
         self._one_at_a_time = threading.Lock()
 
     def score(
@@ -126,18 +131,22 @@ class Scorer:
         `boxes` (B, 4) are top, left, height, width; what is outside is padding.
         Raises torch.OutOfMemoryError: try again with fewer.
         """
-        bucket = Bucket(*pixels.shape[1:3])
-        with self._one_at_a_time, torch.inference_mode():
-            numbers = self._numbers(
-                self._on_device(pixels), self._on_device(boxes), bucket
-            )
-            together = torch.cat([part.flatten(1) for part in numbers], 1)
-        # The only time that the host waits for the device: outside of the lock, so
-        # that another thread can already launch the next batch.
-        return self._scores(together.cpu().numpy(), self._reader.tokens(bucket))
+        return self.begin(pixels, boxes)()
 
-    def _on_device(self, array: npt.NDArray[Any] | Tensor) -> Tensor:
-        return torch.as_tensor(array).to(self._family.device, non_blocking=True)
+    def begin(
+        self, pixels: npt.NDArray[np.uint8] | Tensor, boxes: npt.NDArray[np.int64]
+    ) -> Callable[[], Scores]:
+        """Launch the same; what is given back waits for the device, once.
+
+        So the next batch can be launched before this one is fetched.
+        """
+        bucket, device = Bucket(*pixels.shape[1:3]), self._family.device
+        with self._one_at_a_time, torch.inference_mode():
+            way = transfer(device)
+            numbers = self._numbers(way.sent(pixels), way.sent(boxes), bucket)
+            fetched = way.fetched(torch.cat([part.flatten(1) for part in numbers], 1))
+        tokens = self._reader.tokens(bucket)
+        return lambda: self._scores(*fetched(), tokens)
 
     def _numbers(
         self, pixels: Tensor, boxes: Tensor, bucket: Bucket
@@ -147,7 +156,7 @@ class Scorer:
         probabilities, mass = self._choices.likely(self._family.logits, hidden)
         return probabilities, mass, self._features.of(pixels, boxes, seen)
 
-    def _scores(self, flat: Floats, tokens: int) -> Scores:
+    def _scores(self, flat: Floats, gpu_seconds: float, tokens: int) -> Scores:
         """Take apart what was copied together."""
         counts = self._choices.counts
         questions, most = len(counts), max(counts)
@@ -159,4 +168,5 @@ class Scorer:
             mass=mass,
             features=features,
             tokens=tokens,
+            gpu_seconds=gpu_seconds,
         )

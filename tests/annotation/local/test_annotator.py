@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -66,9 +69,12 @@ class FakeModel:
         self.go = threading.Event()
         self.go.set()
 
-    def score(
+    def begin(
         self, pixels: npt.NDArray[np.uint8], boxes: npt.NDArray[np.int64]
-    ) -> Scores:
+    ) -> Callable[[], Scores]:
+        return lambda: self.score(pixels)
+
+    def score(self, pixels: npt.NDArray[np.uint8]) -> Scores:
         shades = [int(one[16, 8, 0]) for one in pixels]
         self.batches.append(shades)
         self.threads.add(threading.get_ident())
@@ -201,14 +207,26 @@ def test_a_photo_that_breaks_the_model_fails_alone(
     assert isinstance(outcomes[2], PermanentError)
 
 
+@pytest.mark.parametrize(
+    "full",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        torch.AcceleratorError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublas"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    ],
+    ids=["torch", "cuda", "cublas", "cudnn"],
+)
 def test_a_photo_too_large_for_memory_is_tried_again_later(
-    annotator: LocalAnnotator, model: FakeModel
+    annotator: LocalAnnotator, model: FakeModel, full: Exception
 ) -> None:
-    full = torch.OutOfMemoryError("CUDA out of memory")
     model.fails = lambda shades: full if 13 in shades or len(shades) > 2 else None
     outcomes = annotator.read([photo(shade) for shade in (11, 12, 13, 14)])
     assert reasons(outcomes) == ["", "", "out-of-memory", ""]
     assert isinstance(outcomes[2], TransientError)
+    assert annotator._engine is not None
+    limits = annotator._engine._batcher._limits.values()
+    assert [limit.size for limit in limits] == [1]  # of 8: it remembers
 
 
 @pytest.mark.parametrize("field", ["probabilities", "mass", "features"])
@@ -220,7 +238,7 @@ def test_a_photo_without_numbers_fails_alone(
     field: str,
     nothing: float,
 ) -> None:
-    def score(pixels: npt.NDArray[np.uint8], boxes: object) -> Scores:
+    def score(pixels: npt.NDArray[np.uint8]) -> Scores:
         scores = scores_of([int(one[16, 8, 0]) for one in pixels])
         numbers = getattr(scores, field)
         last = numbers[-1] if field == "probabilities" else numbers
@@ -238,16 +256,40 @@ def test_a_gpu_that_fails_is_no_photos_fault(
     model.fails = lambda _: RuntimeError("CUDA error: an illegal memory access")
     # A GPU that is in use and does not answer: here, because there is none.
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
-    with pytest.raises(BackendUnavailableError, match="restart this worker"):
-        annotator.read([photo(1), photo(2)])
+    told = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: told.set())
+    try:
+        with pytest.raises(BackendUnavailableError, match="worker stops"):
+            annotator.read([photo(1), photo(2)])
+        assert told.wait(SECONDS)  # it would go on taking jobs, and do none of them
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_only_a_worker_is_stopped_and_no_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda *given: sent.append(given))
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        engine.stop_worker()
+        assert sent == []
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        engine.stop_worker()
+        assert sent == [(os.getpid(), signal.SIGTERM)]
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_the_gpus_time_is_shared_and_paid_for(
     model: FakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "on_gpu", lambda: True)
-    ticks = iter((100.0, 106.0))
-    monkeypatch.setattr(engine, "perf_counter", lambda: next(ticks))
+    def score(pixels: npt.NDArray[np.uint8]) -> Scores:
+        scores = scores_of([int(one[16, 8, 0]) for one in pixels])
+        return replace(scores, gpu_seconds=2.0 * len(pixels))
+
+    monkeypatch.setattr(model, "score", score)
     priced = LocalAnnotator(replace(CONFIG, usd_per_gpu_hour=6.0), load=lambda _: model)
     for outcome in priced.read([photo(1), photo(2), photo(3)]):
         assert isinstance(outcome, Reading)
@@ -290,8 +332,15 @@ def test_to_make_one_takes_no_torch() -> None:
         (BackendUnavailableError("No weights in /x."), "No weights"),
         (ModuleNotFoundError("No module", name="torch"), "torch.*requirements/vlm.txt"),
         (torch.OutOfMemoryError("CUDA out of memory"), "too little memory"),
+        (torch.AcceleratorError("CUDA error: out of memory"), "too little memory"),
+        (ImportError("FP8 requires accelerate"), "ImportError: FP8 requires accel"),
+        (
+            RuntimeError("no kernel image\nmore"),
+            "loaded: RuntimeError: no kernel image$",
+        ),
+        (json.JSONDecodeError("Expecting", "{", 1), "loaded: JSONDecodeError"),
     ],
-    ids=["weights", "library", "memory"],
+    ids=["weights", "library", "memory", "gpu", "import", "kernel", "json"],
 )
 def test_what_is_missing_is_told_and_looked_for_again_later(
     model: FakeModel, monkeypatch: pytest.MonkeyPatch, error: Exception, says: str

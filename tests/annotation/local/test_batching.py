@@ -20,7 +20,10 @@ Numbers = Batcher[str, int, int]
 
 
 class Worker:
-    """Doubles numbers and remembers its batches; can be held up, and told to fail."""
+    """Doubles numbers and remembers its batches; can be held up, and told to fail.
+
+    It fails where a batch is finished, as devices do, or, `at_once`, where it begins.
+    """
 
     def __init__(self) -> None:
         self.batches: list[tuple[str, list[int]]] = []
@@ -28,15 +31,28 @@ class Worker:
         self.go = threading.Event()
         self.go.set()
         self.fails: Callable[[list[int]], Exception | None] = lambda _: None
+        self.at_once = False
+        self.finished: list[list[int]] = []
 
-    def __call__(self, bucket: str, items: list[int]) -> list[int]:
+    def __call__(self, bucket: str, items: list[int]) -> Callable[[], list[int]]:
         self.batches.append((bucket, items))
         self.threads.add(threading.get_ident())
         assert self.go.wait(SECONDS)
+        if self.at_once:
+            self._fail(items)
+
+        def finish() -> list[int]:
+            self.threads.add(threading.get_ident())
+            self.finished.append(items)
+            self._fail(items)
+            return [2 * item for item in items]
+
+        return finish
+
+    def _fail(self, items: list[int]) -> None:
         error = self.fails(items)
         if error is not None:
             raise error
-        return [2 * item for item in items]
 
     @property
     def sizes(self) -> list[int]:
@@ -105,8 +121,13 @@ def test_every_caller_gets_its_own_answer(
     assert sorted(n for _, items in worker.batches for n in items) == list(range(400))
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_whatever_fails_fails_alone(make: Make, worker: Worker, seed: int) -> None:
+@pytest.mark.parametrize("under_way", [1, 2, 3])
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("seed", range(2))
+def test_whatever_fails_fails_alone(
+    make: Make, worker: Worker, seed: int, *, at_once: bool, under_way: int
+) -> None:
+    worker.at_once = at_once
     chance = random.Random(seed)  # noqa: S311
     bad = set(chance.sample(range(60), chance.randrange(1, 12)))
     fits = chance.randrange(1, 8)
@@ -117,7 +138,7 @@ def test_whatever_fails_fails_alone(make: Make, worker: Worker, seed: int) -> No
         return ValueError(str(min(bad & set(items)))) if bad & set(items) else None
 
     worker.fails = fails
-    batcher = make(size=8)
+    batcher = make(size=8, under_way=under_way)
     futures = [batcher.submit(chance.choice("ab"), number) for number in range(60)]
     wait(futures, SECONDS)
     for number, future in enumerate(futures):
@@ -157,18 +178,58 @@ def test_items_of_two_buckets_never_meet(make: Make, worker: Worker) -> None:
     ]
 
 
-def test_a_rare_bucket_is_not_kept_waiting_by_a_busy_one(
+@pytest.mark.parametrize("most_passed", [0, 1, 2])
+def test_full_batches_go_first_but_not_for_ever(
+    make: Make, worker: Worker, monkeypatch: pytest.MonkeyPatch, most_passed: int
+) -> None:
+    monkeypatch.setattr(batching, "MOST_PASSED", most_passed)
+    batcher = make(size=2, wait_seconds=0.0)
+    held(worker, batcher)
+    futures = [batcher.submit("rare", 100)]
+    futures += [batcher.submit("busy", number) for number in range(6)]
+    worker.go.set()
+    wait(futures, SECONDS)
+    buckets = [bucket for bucket, _ in worker.batches]
+    assert buckets.index("rare") == most_passed
+    assert buckets.count("busy") == 3
+
+
+def test_the_next_batch_is_begun_before_the_last_is_finished(
     make: Make, worker: Worker
 ) -> None:
-    batcher = make(size=2, wait_seconds=0.001)
-    held(worker, batcher)
-    batcher.submit("busy", 0)
-    batcher.submit("rare", 100)
-    last = [batcher.submit("busy", number) for number in range(1, 6)][-1]
-    time.sleep(0.005)  # by now all of them have waited long enough
+    batcher = make(size=2, under_way=2, wait_seconds=FOREVER)
+    ahead: list[int] = []
+    worker.fails = lambda _: ahead.append(len(worker.batches) - len(worker.finished))
+    worker.go.clear()
+    futures = [batcher.submit("a", number) for number in range(8)]
     worker.go.set()
-    last.result(SECONDS)
-    assert worker.batches[1] == ("rare", [100])
+    assert [future.result(SECONDS) for future in futures] == list(range(0, 16, 2))
+    assert ahead == [1, 1, 1, 0]
+    assert worker.finished == [items for _, items in worker.batches]
+
+
+def test_a_batch_under_way_is_not_kept_for_one_that_may_never_come(
+    make: Make,
+) -> None:
+    batcher = make(size=2, under_way=2, wait_seconds=FOREVER)
+    futures = [batcher.submit("a", number) for number in range(2)]
+    assert [future.result(SECONDS) for future in futures] == [0, 2]
+
+
+@pytest.mark.parametrize("error", [MemoryError(), ValueError(), ConnectionError()])
+def test_an_error_of_one_batch_loses_nothing_of_the_next(
+    make: Make, worker: Worker, error: Exception
+) -> None:
+    """The next one is under way by then, and is begun only once."""
+    worker.fails = lambda items: error if items[0] < 2 else None
+    worker.go.clear()
+    options = {"under_way": 2, "broken": (ConnectionError,)}
+    batcher = make(size=2, wait_seconds=FOREVER, **options)
+    futures = [batcher.submit("a", number) for number in range(6)]
+    worker.go.set()
+    assert all(future.exception(SECONDS) is error for future in futures[:2])
+    assert [future.result(SECONDS) for future in futures[2:]] == [4, 6, 8, 10]
+    assert [items for _, items in worker.batches].count([2, 3]) == 1
 
 
 def test_callers_wait_while_too_much_is_waiting(make: Make, worker: Worker) -> None:
@@ -266,7 +327,7 @@ def test_what_is_no_items_fault_fails_the_whole_batch_at_once(
 
 
 def test_too_few_answers_are_an_error_for_all() -> None:
-    batcher = Batcher[str, int, int](lambda _, items: items[1:], size=2)
+    batcher = Batcher[str, int, int](lambda _, items: lambda: items[1:], size=2)
     futures = [batcher.submit("a", number) for number in range(2)]
     assert all(isinstance(f.exception(SECONDS), ValueError) for f in futures)
     batcher.close()
@@ -312,8 +373,12 @@ def test_a_caller_who_waits_for_room_hears_of_the_closing(
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_nobody_waits_for_a_thread_that_died(make: Make, worker: Worker) -> None:
-    batcher = make(size=2)
+@pytest.mark.parametrize("at_once", [True, False])
+def test_nobody_waits_for_a_thread_that_died(
+    make: Make, worker: Worker, *, at_once: bool
+) -> None:
+    worker.at_once = at_once
+    batcher = make(size=2, under_way=2)
     held(worker, batcher)
     futures = [batcher.submit("a", number) for number in range(5)]
 

@@ -10,16 +10,18 @@ from typing import Any
 
 import pytest
 
-from annotation import prompt
+from annotation import backends, prompt
 from annotation.backends import BACKENDS, annotator_version
 from annotation.backends.base import AnnotatorVersion
 from annotation.backends.local.configuration import (
     DEFAULT_MODEL,
+    IMAGE_SIDES,
     LocalConfig,
     configured,
     version,
 )
 from annotation.models import Annotation
+from profiles.ingest import ANNOTATION_SIDE_PIXELS
 from twinby.env import EnvError
 
 ROOT = Path(__file__).parents[3]
@@ -61,6 +63,7 @@ def test_every_setting_arrives(
         ("TWINBY_VLM_DEVICE", "toaster"),
         ("TWINBY_VLM_QUANTIZATION", "int3"),
         ("TWINBY_VLM_SIDE", "20"),
+        ("TWINBY_VLM_SIDE", "449"),
         ("TWINBY_VLM_SIDE", "large"),
         ("TWINBY_VLM_BATCH", "0"),
         ("TWINBY_GPU_USD_PER_HOUR", "-1"),
@@ -116,6 +119,15 @@ def test_a_web_process_knows_the_version_without_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False)
     assert done.returncode == 0
+
+
+def test_no_side_is_larger_than_the_renditions_are() -> None:
+    assert max(IMAGE_SIDES) == ANNOTATION_SIDE_PIXELS
+
+
+def test_the_package_of_back_ends_hides_none_of_them() -> None:
+    for name in ("local", "remote"):
+        assert getattr(backends, name) is sys.modules[f"annotation.backends.{name}"]
 
 
 def test_it_is_read_by_workers_with_a_gpu_in_large_batches() -> None:

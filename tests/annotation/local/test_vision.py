@@ -99,6 +99,52 @@ def test_attention_is_one_call_per_layer(
     assert len(calls) == 4
 
 
+@pytest.mark.parametrize("name", ["tiny_qwen2_5", "tiny_qwen3"])
+def test_plans_are_kept_for_the_most_photos_alone(
+    name: str, scorer: MakeScorer
+) -> None:
+    family: Any = scorer(name, image_side=224)._family
+    bucket = scorer(name, image_side=224).buckets[1]
+    family._plans.clear()
+    for photos in (2, 5, 1, 3, 5):
+        given, anew = family._plan(bucket, photos), family._planned(bucket, photos)
+        assert given.keys() == anew.keys()
+        for part, expected in anew.items():
+            np.testing.assert_array_equal(given[part], expected)
+    assert [most for most, _ in family._plans.values()] == [5]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("tiny_qwen2_5", "Qwen2_5_VLRMSNorm"),
+        ("tiny_qwen3", "Qwen3VLTextRMSNorm"),
+        ("tiny_llava", "MistralRMSNorm"),
+    ],
+)
+def test_norms_are_torchs_own_and_give_the_same(
+    name: str, kind: str, scorer: MakeScorer, reference: MakeReference
+) -> None:
+    torch.manual_seed(0)
+    theirs = dict(reference(name).model.named_modules())
+    theirs = {path: m for path, m in theirs.items() if type(m).__name__ == kind}
+    language: Any = scorer(name)._family.language
+    mine = dict(language.named_modules(prefix="model.language_model"))
+    used = [path for path, m in mine.items() if isinstance(m, torch.nn.RMSNorm)]
+    assert not [path for path, m in mine.items() if type(m).__name__ == kind]
+    assert len(used) > 2 * len(language.layers)
+    for path in used:
+        states = 3 * torch.randn(7, len(mine[path].weight))
+        with torch.no_grad():
+            assert (mine[path](states) - theirs[path](states)).abs().max() < 1e-6
+
+
+def test_norms_of_another_formula_are_left_alone(scorer: MakeScorer) -> None:
+    """Qwen3.5's add 1 to the weight."""
+    family = scorer("tiny_qwen3_5")._family
+    assert not [m for m in family.language.modules() if type(m) is torch.nn.RMSNorm]
+
+
 def test_unequal_segments_are_still_right(
     scorer: MakeScorer, reference: MakeReference
 ) -> None:
