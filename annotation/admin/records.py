@@ -143,11 +143,11 @@ class CalibrationAdmin(ReadOnlyAdmin):
     def labels(self, row: Calibration) -> int | str:
         return next((one.labels for one in calibration_figures(row)), "-")
 
-    @admin.display(description="error (ECE)")
+    @admin.display(description="ECE")
     def error(self, row: Calibration) -> str:
         return before_and_after(row, "ece")
 
-    @admin.display(description="loss (NLL)")
+    @admin.display(description="NLL")
     def likelihood(self, row: Calibration) -> str:
         return before_and_after(row, "nll")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from time import sleep
 
+from django.db import transaction
+
 from annotation.backends import annotator_version
 from annotation.backends.base import (
     AnnotationError,
@@ -71,13 +73,16 @@ def _entered(
     try:
         outcomes = _asked(annotator, images)
     except BackendUnavailableError as error:
-        ledger.write(zip(rows, error.calls, strict=False))
+        with transaction.atomic():
+            ledger.write(zip(rows, error.calls, strict=False))
         raise
     except BaseException:
-        ledger.write_lost(rows)
+        with transaction.atomic():
+            ledger.write_lost(rows)
         raise
     tries = [calls_of(outcome) for outcome in outcomes]
-    ledger.write(zip(rows, tries, strict=True))
+    with transaction.atomic():
+        ledger.write(zip(rows, tries, strict=True))
     for row, calls in zip(rows, tries, strict=True):
         row.tries += ledger.number_of_tries(calls)
     return outcomes

@@ -125,6 +125,16 @@ def test_its_names_say_different_things_of_one_example(
     assert annotator.seen == []  # what has been read is not paid again
 
 
+def test_equal_files_are_read_once(
+    read: Read, files: Sequence[str], tmp_path: Path, script: Script
+) -> None:
+    (tmp_path / "copy.png").write_bytes((tmp_path / files[0]).read_bytes())
+    annotator = script()
+    found = read(f"{files[0]},hair_color,red", "copy.png,objects,dog")
+    assert [set(example.labels) for example in found] == [{"hair_color", "objects"}]
+    assert annotator.seen == [1]
+
+
 def test_photos_of_the_same_bytes_are_in_one_fold(
     read: Read, alice: Profile, photo: Photo, make_person: Callable[[], Profile],
     make_photo: MakePhoto, tmp_path: Path,
