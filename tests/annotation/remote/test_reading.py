@@ -296,6 +296,7 @@ def test_a_lapse_of_one_answer_changes_nothing_for_the_next_photos(
     server.do(CERTAIN, CERTAIN)
     [lapse, *others] = [readings(annotator, jpeg(n))[0] for n in range(5)]
     assert lapse.source is Source.ONE_HOT
+    assert [call.outcome for call in lapse.calls] == ["no-probabilities", "done"]
     assert {reading.source for reading in others} == {Source.PROBABILITIES}
     assert all(asked.body["logprobs"] for asked in server.asked)
 
