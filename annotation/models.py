@@ -60,6 +60,8 @@ class Annotation(models.Model):
     tries = models.IntegerField(default=0, db_default=0)
     # It may be what brought its worker down: it is read without neighbours.
     alone = models.BooleanField(default=False, db_default=False)
+    # Whether its gates were acted on: not yet, if its version was only tried then.
+    gated = models.BooleanField(default=True, db_default=True)
     # Whoever works on a pending row holds a lease of it, and keeps renewing it.
     lease = models.UUIDField(null=True, editable=False)
     leased_until = models.DateTimeField(null=True, editable=False)
@@ -101,6 +103,11 @@ class Annotation(models.Model):
                 ],
                 condition=Q(status="pending"),
                 name="annotation_claim",
+            ),
+            models.Index(
+                fields=["backend", "model", "id"],
+                condition=Q(gated=False),
+                name="annotation_ungated",
             ),
             # What is being read now: the daily budget, and equal bytes.
             models.Index(

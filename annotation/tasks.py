@@ -64,3 +64,4 @@ def follow_consent(profile_id: str) -> None:
 def sweep() -> None:
     """Every five minutes: a lost message costs a quarter of an hour, never a photo."""
     services.sweep(older_than=SWEEP_AFTER, limit=SWEEP_LIMIT)
+    services.catch_up()

@@ -86,4 +86,9 @@ class Migration(migrations.Migration):
             name='alone',
             field=models.BooleanField(db_default=False, default=False),
         ),
+        migrations.AddField(
+            model_name='annotation',
+            name='gated',
+            field=models.BooleanField(db_default=True, default=True),
+        ),
     ]

@@ -26,5 +26,10 @@ class Migration(migrations.Migration):
             model_name='annotation',
             index=models.Index(condition=models.Q(('lease__isnull', False), ('status', 'pending')), fields=['leased_until'], name='annotation_leased'),
         ),
+        migrations.RunSQL("DROP INDEX CONCURRENTLY IF EXISTS annotation_ungated", ""),
+        AddIndexConcurrently(
+            model_name='annotation',
+            index=models.Index(condition=models.Q(('gated', False)), fields=['backend', 'model', 'id'], name='annotation_ungated'),
+        ),
         migrations.RunSQL("RESET statement_timeout", "SET statement_timeout = 0"),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from annotation.services.claiming import MAX_ATTEMPTS, BudgetSpentError, LeasedError
 from annotation.services.correcting import certain, correct, withdraw_correction
+from annotation.services.gating import catch_up
 from annotation.services.knowing import (
     EffectiveReading,
     as_read,
@@ -43,6 +44,7 @@ __all__ = [
     "as_read",
     "ask_for_all",
     "calibrated",
+    "catch_up",
     "certain",
     "correct",
     "costs",

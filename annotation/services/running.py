@@ -6,6 +6,7 @@ import datetime as dt
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from annotation.backends.base import BackendUnavailableError, TransientError
 from annotation.models import AnnotationQuerySet
 from annotation.services import claiming
 from annotation.services.claiming import MAX_ATTEMPTS, BudgetSpentError
+from annotation.services.gating import catch_up
 from annotation.services.reading import annotator_of, read, warn
 from annotation.services.requesting import add_rows, ask_again, unhurried, unread
 from annotation.services.settling import Settled
@@ -30,15 +32,21 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 0.25
 PAUSES_SECONDS = (2.0, 4.0, 8.0, 16.0, 32.0, 60.0)  # the last one again and again
 NO_LIMIT = 10**12
+# So many failures without a reading are about the annotator, not about the photos.
+HOPELESS = 64
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a run: `left` photos are to be read yet, and `reason` says why."""
+    """What became of a run: `left` photos are to be read yet, and `reason` says why.
+
+    `failures`: how many photos have failed, by reason.
+    """
 
     read: int
     failed: int
     copied: int
+    failures: dict[str, int]
     left: int
     seconds: float
     reason: str
@@ -71,6 +79,7 @@ class Run:
         self._limit = limit
         self._room = NO_LIMIT if limit is None else limit
         self._counts = {"read": 0, "failed": 0, "copied": 0}
+        self._failures: Counter[str] = Counter()
         self._over = threading.Event()
         self._all_asked_for = threading.Event()
         self._lock = threading.Lock()
@@ -101,7 +110,11 @@ class Run:
             worker.result()
         seconds = time.monotonic() - started
         return Result(
-            **self._counts, left=self.left(), seconds=seconds, reason=self.reason
+            **self._counts,
+            failures=dict(self._failures.most_common()),
+            left=self.left(),
+            seconds=seconds,
+            reason=self.reason,
         )
 
     def _photos(self) -> PhotoQuerySet:
@@ -127,6 +140,8 @@ class Run:
     def _ask_for_all(self) -> None:
         """Adds the rows that are missing while the first ones are being read."""
         try:
+            if self.version == annotator_version():
+                catch_up()
             if self.failed:
                 for _ in ask_again(self._failed(), limit=self._missing()):
                     if self._over.is_set():
@@ -227,4 +242,7 @@ class Run:
         with self._lock:
             for name in self._counts:
                 self._counts[name] += getattr(settled, name)
+            self._failures.update(settled.reasons)
             step(settled.recorded)
+        if self._counts["failed"] >= HOPELESS and not self._counts["read"]:
+            self.stop("None of the first photos could be read: see why, before more.")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 from django.db import OperationalError, connection, transaction
 
-import profiles.services as people
 from annotation.backends.base import (
     AnnotationError,
     Call,
@@ -24,6 +24,7 @@ from annotation.models import Annotation
 from annotation.schema import BY_NAME, Attributes, Gate, Verdict, problems
 from annotation.services import ledger
 from annotation.services.claiming import MAX_ATTEMPTS, Claim
+from annotation.services.gating import act_on, is_active
 from annotation.services.requesting import tell
 from profiles.models import Photo, Profile
 
@@ -34,7 +35,7 @@ FEATURES_TYPE = np.dtype("<f2")
 WRITTEN = [
     *("status", "source", "attributes", "mass", "gates", "features", "seconds"),
     *("cost_usd", "tokens", "failure", "attempts", "tries", "alone", "lease"),
-    *("leased_until", "updated_at"),
+    *("leased_until", "gated", "updated_at"),
 ]
 COPY = (Call(0.0, outcome=ledger.COPIED),)
 BROKE = "annotator-broke"  # the reason of a batch at which the annotator crashed
@@ -45,12 +46,16 @@ Outcome = Reading | AnnotationError
 
 @dataclass(frozen=True)
 class Settled:
-    """How many rows are done by a reading or a copy, have failed, or stay pending."""
+    """How many rows are done by a reading or a copy, or have failed, for what reasons.
+
+    The others stay pending: one of them `again` for this.
+    """
 
     read: int = 0
     copied: int = 0
     failed: int = 0
     again: TransientError | None = None
+    reasons: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def recorded(self) -> int:
@@ -189,6 +194,7 @@ def _take_down_reading(row: Annotation, reading: Reading) -> None:
     row.cost_usd = ledger.usd(reading.cost_usd)
     row.tokens = reading.tokens
     row.failure = ""
+    row.gated = is_active(row)
 
 
 def stored_reading(row: Annotation) -> Reading:
@@ -222,36 +228,17 @@ def _write(rows: Sequence[Annotation]) -> None:
 
 
 def _tell_all(rows: Sequence[Annotation], outcomes: Mapping[int, Outcome]) -> Settled:
-    status = [row.status for row in rows]
     done = [row for row in rows if row.status == Annotation.Status.DONE]
-    _apply_gates(done)
+    act_on([row for row in done if row.gated])
     for row in done:
         tell(row.photo_id, row.photo.owner_id)
     transient = [o for r in rows if isinstance(o := outcomes[r.pk], TransientError)]
+    reasons = Counter(r.failure for r in rows if r.status == Annotation.Status.FAILED)
     copied = sum(outcomes[row.pk].calls == COPY for row in done)
     return Settled(
         read=len(done) - copied,
         copied=copied,
-        failed=status.count(Annotation.Status.FAILED),
+        failed=reasons.total(),
         again=transient[0] if transient else None,
+        reasons=reasons,
     )
-
-
-def _apply_gates(rows: Sequence[Annotation]) -> None:
-    """A failed gate quarantines; four passes publish; people have the last word.
-
-    An anchor is published to nobody, whatever it passes.
-    """
-    passed = []
-    for row in rows:
-        failed = sorted(
-            g for g, verdict in row.gates.items() if verdict == Verdict.FAIL
-        )
-        if failed:
-            people.quarantine(row.photo_id, reason=f"failed: {', '.join(failed)}")
-        elif not row.photo.is_anchor and all(
-            row.gates.get(gate) == Verdict.PASS for gate in Gate
-        ):
-            passed.append(row.photo_id)
-    if passed:
-        people.approve_by_gates(passed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,13 +17,16 @@ from annotation import services
 from annotation.backends.base import (
     AnnotationError,
     BackendUnavailableError,
+    PermanentError,
     Reading,
     TransientError,
 )
 from annotation.backends.fake import FakeAnnotator
+from annotation.management.commands import annotate
 from annotation.models import Annotation, Attempt
 from annotation.schema import SCHEMA, problems
 from profiles.models import Profile
+from tests.annotation.scripted import Script
 from tests.conftest import MakePhoto, photo_bytes
 
 
@@ -161,6 +165,7 @@ def test_annotate_reads_all_and_says_what_it_did(
     call_command("annotate", "--workers", "1")
     answer = json.loads(capsys.readouterr().out)
     assert answer.pop("seconds") > 0
+    assert answer.pop("failures") == {}
     assert answer == {"read": 2, "failed": 0, "copied": 0, "left": 0}
 
 
@@ -201,14 +206,42 @@ def test_another_back_end_reads_beside_the_active_one(
     assert rows == {"fake": "pending", "small": "done"}
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_run_that_reads_nothing_says_why_and_fails(
+    alice: Profile,
+    make_photo: MakePhoto,
+    script: Script,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    make_photo(alice)
+    script(PermanentError("refused"))
+    with pytest.raises(SystemExit) as end:
+        call_command("annotate", "--workers", "1")
+    assert end.value.code == 1
+    assert json.loads(capsys.readouterr().out)["failures"] == {"refused": 1}
+
+
+def test_one_wish_to_end_that_comes_twice_is_one_wish(
+    monkeypatch: pytest.MonkeyPatch, db: None
+) -> None:
+    run = services.Run()
+    with annotate.ended_by_signals(run):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)  # passed on by whoever started us
+        assert run.reason == annotate.INTERRUPTED
+        monkeypatch.setattr(annotate, "ECHO_SECONDS", 0.0)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
         (["--backend", "oracle"], "there are"),
         (["--queue", "--backend", "small"], "the active annotator"),
         (["--since", "yesterday"], "no day such as 2026-11-21"),
-        (["--workers", "0"], "no number from 1 to 64"),
-        (["--workers", "1000"], "no number from 1 to 64"),
+        (["--workers", "0"], "no number from 1 to 24"),
+        (["--workers", "1000"], "no number from 1 to 24"),
         (["--limit", "-1"], "no number of photos"),
         (["--limit", "0"], "no number of photos"),
         (["--queue", "--older-than", "nan"], "no number of seconds"),

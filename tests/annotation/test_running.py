@@ -113,6 +113,35 @@ def test_photos_of_people_without_consent_are_not_read(
     assert not Annotation.objects.exists()
 
 
+def test_photos_that_come_during_a_run_are_left_to_the_workers(
+    photos: list[Photo], script: Script
+) -> None:
+    run = services.Run()
+    late = photos[:4]
+    Photo.objects.filter(pk__in=[photo.pk for photo in late]).update(
+        created_at=run.until + dt.timedelta(seconds=1)
+    )
+    services.request([photo.pk for photo in late])
+    result = run.run()
+    assert (result.read, result.left) == (PHOTOS - 4, 0)
+    assert statuses() == {"done": PHOTOS - 4, "pending": 4}
+
+
+def test_a_run_stops_when_nothing_can_be_read(
+    photos: list[Photo],
+    script: Script,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(running, "HOPELESS", 6)
+    settings.ANNOTATION_BATCH = 3
+    script(*[PermanentError("refused")] * 4, *[PermanentError("off-schema")] * 100)
+    result = services.Run(workers=1).run()
+    assert (result.failed, result.left) == (6, PHOTOS - 6)
+    assert result.failures == {"refused": 4, "off-schema": 2}
+    assert "None of the first photos" in result.reason
+
+
 def test_transient_errors_are_waited_out(photos: list[Photo], script: Script) -> None:
     script(*[TransientError("busy")] * 20)
     result = services.Run(workers=1).run()

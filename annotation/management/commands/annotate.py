@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 import signal
 import sys
 import threading
+import time
 from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,8 +25,12 @@ from twinby.progress import Progress
 
 INTERRUPTED = "Interrupted: the same command goes on."
 INTERRUPTED_STATUS = 130  # as a shell has it
+NOTHING_READ_STATUS = 1
+# One wish to end may come twice: to the whole process group, and passed on by ./run.
+ECHO_SECONDS = 2.0
+FINISHING = b"Finishing the batches under way; once more ends at once.\n"
 COUNTED_SECONDS = 1.0
-MOST_WORKERS = 64
+MOST_WORKERS = 24  # more only wait for a connection to the database
 LONGEST_SECONDS = 3650 * 24 * 3600.0
 
 
@@ -77,6 +83,8 @@ class Command(BaseCommand):
         print(json.dumps({**told, "seconds": round(result.seconds, 2)}))
         if reason == INTERRUPTED:
             sys.exit(INTERRUPTED_STATUS)
+        if result.failed and not result.read + result.copied:
+            sys.exit(NOTHING_READ_STATUS)
 
 
 def day(text: str) -> dt.datetime:
@@ -155,11 +163,16 @@ def counting(
 def ended_by_signals(run: services.Run) -> Iterator[None]:
     """Ctrl-C and SIGTERM end the run after what it holds; the second time at once."""
     before: dict[signal.Signals, Any] = {}
+    told: list[float] = []
 
     def end(number: int, frame: object) -> None:
-        run.stop(INTERRUPTED)
-        for sign, handler in before.items():
-            signal.signal(sign, handler)
+        if told and time.monotonic() - told[0] > ECHO_SECONDS:
+            signal.signal(number, before[signal.Signals(number)])
+            signal.raise_signal(number)
+        elif not told:
+            told.append(time.monotonic())
+            run.stop(INTERRUPTED)
+            os.write(2, FINISHING)  # print might be at work already
 
     for sign in (signal.SIGINT, signal.SIGTERM):
         before[sign] = signal.signal(sign, end)
