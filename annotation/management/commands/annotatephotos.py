@@ -61,9 +61,10 @@ class Command(BaseCommand):
         self, annotator: Annotator, groups: list[list[Path]], out: IO[str]
     ) -> None:
         done, total = 0, sum(map(len, groups))
+        named = {"annotator": annotator.version.name}
         for batch in groups:
             for line in read_batch(annotator, batch):
-                out.write(json.dumps(line) + "\n")
+                out.write(json.dumps(line | named) + "\n")
             done += len(batch)
             self.stderr.write(f"\r{done}/{total} photos", ending="")
         self.stderr.write("")
