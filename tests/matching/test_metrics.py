@@ -97,7 +97,7 @@ def at_degrees(*degrees: float) -> np.ndarray[tuple[int, int], np.dtype[np.float
 
 
 def test_retrieval_by_identity_is_that_worked_out_by_hand() -> None:
-    # Nearest to 0 and 10 is each other, to 60 it is 21, both of b; to 21 it is 10, of a.
+    # Nearest to 0 and 10 is each other, to 60 it is 21 (both b); to 21 it is 10 (a).
     photos = at_degrees(0, 10, 21, 60, 180)
     found = identity_retrieval(photos, people=["a", "a", "b", "b", "alone"])
     assert found["recall_at_1"] == pytest.approx(3 / 4)
