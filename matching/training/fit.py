@@ -26,7 +26,6 @@ class Recipe:
     seed: int = 1
     epochs: int = 40
     patience: int = 6
-    rate: float = 3e-4
     weight_decay: float = 0.05
     warm_up_epochs: float = 2.0
 
@@ -65,7 +64,7 @@ def fit(
     rng = np.random.default_rng(recipe.seed)
     network = max(_starts(features), key=lambda start: judge(start.weights()))
     optimizer = torch.optim.AdamW(
-        network.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay
+        network.parameters(), lr=objective.rate, weight_decay=recipe.weight_decay
     )
     photos = torch.from_numpy(features)
     history: list[Epoch] = []
@@ -106,7 +105,8 @@ def _train_epoch(
     losses = []
     for done, rows in enumerate(batches):
         for group in optimizer.param_groups:
-            group["lr"] = _rate(recipe, number - 1 + done / len(batches))
+            share = _share_of_rate(recipe, number - 1 + done / len(batches))
+            group["lr"] = objective.rate * share
         loss = objective.loss(network(photos[rows]), rows)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -115,8 +115,7 @@ def _train_epoch(
     return sum(losses) / len(losses)
 
 
-def _rate(recipe: Recipe, epochs_done: float) -> float:
+def _share_of_rate(recipe: Recipe, epochs_done: float) -> float:
     """Linear warm-up, then a cosine to nothing."""
     warm = min(1.0, (epochs_done + 0.1) / recipe.warm_up_epochs)
-    cosine = (1 + math.cos(math.pi * epochs_done / recipe.epochs)) / 2
-    return recipe.rate * warm * cosine
+    return warm * (1 + math.cos(math.pi * epochs_done / recipe.epochs)) / 2

@@ -120,7 +120,7 @@ def _write(folder: Path, told: dict[str, Any], trained: Trained) -> None:
     (folder / "metrics.json").write_text(json.dumps(told, indent=1) + "\n")
     (folder / "head.npz").write_bytes(trained.weights.to_npz())
     epochs = (
-        {"loss_name": loss, **asdict(epoch)}
+        {"objective": loss, **asdict(epoch)}
         for loss, history in trained.history.items()
         for epoch in history
     )

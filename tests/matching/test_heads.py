@@ -15,6 +15,7 @@ from django.core.files.storage import default_storage
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import IntegrityError, transaction
+from django.test import Client as Web
 
 from annotation import services as annotation
 from annotation.models import Annotation
@@ -96,7 +97,7 @@ def test_an_activated_head_projects_everybody_without_reading_a_photo(
     project = Projection("by hand", 512, weights())
     for person in crowd:
         row = person.photos.get().annotations.get()
-        features = np.frombuffer(row.features, "<f2").astype(np.float32)
+        features = np.frombuffer(bytes(row.features or b""), "<f2").astype(np.float32)
         look = frame.alpha * (project(features) - frame.visual_mean)
         expected = look / (1 + frame.shrinkage)
         assert after[person.pk] == pytest.approx(expected.tolist(), abs=2e-3)
@@ -380,7 +381,7 @@ def test_broken_weights_are_refused_and_training_again_mends_them(
     crowd: list[Profile], damage: Callable[[str], None]
 ) -> None:
     one = head()
-    damage(one.weights.name)
+    damage(str(one.weights.name))
     said = refusal(one.version)
     assert "are missing" in said or "are damaged" in said
     assert "backup" in said
@@ -397,7 +398,7 @@ def test_weights_that_go_missing_stop_searches_loudly_and_can_be_left(
     one = head()
     services.activate_head(one.version)
     heads.projection.cache_clear()
-    default_storage.delete(one.weights.name)
+    default_storage.delete(str(one.weights.name))
     with pytest.raises(UnavailableError), caplog.at_level(logging.ERROR):
         answer(alice, crowd[0])
     assert f"head {one.version} are missing" in caplog.text
@@ -422,7 +423,7 @@ def test_a_head_that_cannot_be_loaded_here_hinders_nobody_while_it_is_built(
         with pytest.raises(KeyboardInterrupt):
             services.activate_head(one.version)
     heads.projection.cache_clear()
-    default_storage.delete(one.weights.name)
+    default_storage.delete(str(one.weights.name))
     newcomer = make_person()
     make_photo(newcomer)
     work()
@@ -462,6 +463,17 @@ def test_the_command_says_what_is_wrong(crowd: list[Profile]) -> None:
     call_command("activatemodel", head().version, force=True)
     with pytest.raises(CommandError, match="--list"):
         call_command("activatemodel")
+
+
+def test_operators_see_heads_and_change_none(admin_client: Web) -> None:
+    one = head()
+    folder = "/admin/matching/head/"
+    listed = admin_client.get(folder).content.decode()
+    assert one.version in listed
+    assert "map_at_r 0.260, recall_at_1 0.510" in listed
+    assert admin_client.get(f"{folder}{one.pk}/change/").status_code == 200
+    assert admin_client.post(f"{folder}{one.pk}/change/", {}).status_code == 403
+    assert admin_client.post(f"{folder}{one.pk}/delete/", {}).status_code == 403
 
 
 def test_a_kept_head_says_whose_it_is(db: None) -> None:
