@@ -72,8 +72,8 @@ def from_file(file: Path) -> CachedFeatures:
         return _of_npz(file) if file.suffix == ".npz" else _of_jsonl(file)
     except OSError as error:
         raise FeaturesError(f"{file} cannot be read: {error.strerror}.") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise FeaturesError(f"{file} holds no features: {error}.") from None
+    except (ValueError, KeyError, TypeError):
+        raise FeaturesError(f"{file} holds no features of photos.") from None
 
 
 def _of_npz(file: Path) -> CachedFeatures:

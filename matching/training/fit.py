@@ -63,22 +63,30 @@ def fit(
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
     network = max(_starts(features), key=lambda start: judge(start.weights()))
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=objective.rate, weight_decay=recipe.weight_decay
-    )
+    optimizer = _optimizer(network, objective, recipe)
     photos = torch.from_numpy(features)
     history: list[Epoch] = []
-    best, best_epoch = network.weights(), Epoch(0, math.nan, judge(network.weights()))
+    best = network.weights()
+    best_epoch = Epoch(0, math.nan, judge(best))
     for number in range(1, recipe.epochs + 1):
         loss = _train_epoch(network, optimizer, objective, photos, rng, recipe, number)
         weights = network.weights()
-        history.append(Epoch(number, loss, judge(weights)))
-        step(history[-1])
-        if history[-1].validation > best_epoch.validation:
-            best, best_epoch = weights, history[-1]
+        epoch = Epoch(number, loss, judge(weights))
+        history.append(epoch)
+        step(epoch)
+        if epoch.validation > best_epoch.validation:
+            best, best_epoch = weights, epoch
         elif number - best_epoch.number >= recipe.patience:
             break
     return Fitted(best, best_epoch, history)
+
+
+def _optimizer(
+    network: HeadNetwork, objective: Objective, recipe: Recipe
+) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(
+        network.parameters(), lr=objective.rate, weight_decay=recipe.weight_decay
+    )
 
 
 def _starts(features: Features) -> list[HeadNetwork]:
