@@ -72,4 +72,5 @@ class HeadNetwork(nn.Module):
 
 
 def _array(tensor: Tensor) -> npt.NDArray[np.float32]:
-    return np.ascontiguousarray(tensor.detach().numpy(), dtype=np.float32)
+    # A copy: training goes on, in the same memory.
+    return np.array(tensor.detach().numpy(), dtype=np.float32, order="C")

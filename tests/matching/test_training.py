@@ -150,6 +150,16 @@ def test_training_starts_at_the_untrained_projection(width: int) -> None:
     assert start == pytest.approx(untrained(width=width)(features), abs=1e-5)
 
 
+def test_weights_that_were_taken_stay_as_they_were_while_training_goes_on() -> None:
+    network = HeadNetwork(np.zeros(64, np.float32), np.ones(64, np.float32))
+    taken = network.weights()
+    version = taken.version("a")
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(1.0)
+    assert taken.version("a") == version != network.weights().version("a")
+
+
 def test_training_stops_when_validation_sees_no_gain() -> None:
     rng = np.random.default_rng(0)
     noise = CachedFeatures(
