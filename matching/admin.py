@@ -1,4 +1,4 @@
-"""What can be searched, for operators: spaces and who is in them, never a vector."""
+"""What can be searched, for operators: heads, spaces, people, never a vector."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 
-from matching.models import PersonVector, Space
+from matching.models import Head, PersonVector, Space
 from profiles.moderation import ReadOnlyAdmin
 
 LIKELIEST = 12
@@ -21,6 +21,19 @@ class LookOnlyAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, obj: Any | None = None
     ) -> bool:
         return False
+
+
+@admin.register(Head)
+class HeadAdmin(LookOnlyAdmin):
+    list_display = ("version", "annotator", "status", "triplets", "worth", "created_at")
+    list_filter = ("status", "triplets")
+    ordering = ("-created_at",)
+    exclude = ("weights",)
+
+    @admin.display(description="on people not seen")
+    def worth(self, head: Head) -> str:
+        figures = head.metrics["headlines"].items()
+        return ", ".join(f"{name} {value:.3f}" for name, value in figures)
 
 
 @admin.register(Space)

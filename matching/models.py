@@ -1,4 +1,4 @@
-"""What is searched: versioned feature spaces, and one vector a person in each."""
+"""What is searched: versioned heads and feature spaces, one vector a person in each."""
 
 from __future__ import annotations
 
@@ -8,6 +8,52 @@ from pgvector.django import HalfVectorField
 
 from matching.features import STORED_WIDTH, FeatureSpace
 from profiles.models import Profile
+
+HEAD_FOLDER = "heads"
+
+
+class Head(models.Model):
+    """A trained head: from one annotator's features to embeddings. Never overwritten.
+
+    `version` is made of its content. One of an annotator's heads is active, or none,
+    and then its features are projected untrained.
+    """
+
+    class Status(models.TextChoices):
+        TRAINED = "trained"
+        ACTIVE = "active"
+        RETIRED = "retired"
+
+    class Triplets(models.TextChoices):
+        IDENTITY = "identity"
+        FEEDBACK = "feedback"
+
+    version = models.CharField(max_length=32, unique=True)
+    # AnnotatorVersion.name: a calibration changes no features.
+    annotator = models.CharField(max_length=160)
+    # How many features it takes.
+    width = models.PositiveIntegerField()
+    triplets = models.CharField(max_length=8, choices=Triplets)
+    # projection.HeadWeights as .npz, and its SHA-256.
+    weights = models.FileField(upload_to=HEAD_FOLDER, max_length=200)
+    sha256 = models.CharField(max_length=64)
+    # What it is worth on people it has not seen, and what others are: worth.Worth.
+    metrics = models.JSONField(default=dict)
+    status = models.CharField(max_length=8, choices=Status, default=Status.TRAINED)
+    created_at = models.DateTimeField(auto_now_add=True)
+    activated_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["annotator"],
+                condition=Q(status="active"),
+                name="one_active_head_per_annotator",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.version
 
 
 class Space(models.Model):

@@ -38,7 +38,7 @@ from annotation.models import Annotation, Correction
 from annotation.services import current_readings
 from matching.features import STORED_WIDTH, pack_query
 from matching.models import PersonVector, Space
-from profiles.models import ADULT_AGE, OLDEST_AGE, Photo, Profile
+from profiles.models import ADULT_AGE, OLDEST_AGE, Photo, Profile, ProfileQuerySet
 from twinby.errors import InvalidError
 
 EARTH_RADIUS_KM = 6371.0088  # mean radius, IUGG
@@ -131,6 +131,12 @@ def eligible(
         people = people.filter(smokes=True)
     rows = PersonVector.objects.filter(space=space, profile__in=people)
     return _wished(rows, filters)
+
+
+def missing(space: Space) -> ProfileQuerySet:
+    """People who may be found, but are not in this space."""
+    vectors = PersonVector.objects.filter(space=space, profile=OuterRef("pk"))
+    return Profile.objects.searchable().filter(~Exists(vectors))
 
 
 def out_of_date(space: Space, *, annotator: str) -> models.QuerySet[Profile]:

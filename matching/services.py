@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from django.db import transaction
 from django.utils import timezone
 
 from annotation import services as annotation
-from matching import selectors
+from annotation.schema import SCHEMA_VERSION
+from matching import heads, selectors
 from matching.features import (
+    VISUAL_WIDTH,
     FeatureSpace,
     Sighting,
     pack,
     person_features,
     person_presence,
 )
-from matching.models import PersonVector, Space
+from matching.models import Head, PersonVector, Space
 from matching.population import fit_space
 from matching.spaces import (
     activate,
@@ -29,8 +31,13 @@ from matching.spaces import (
     sightings,
     sightings_in,
 )
-from profiles.models import Photo, Profile
+from profiles.models import Photo, Profile, ProfileQuerySet
+from twinby.errors import ConflictError, NotFoundError
 
+Step = Callable[[int], None]
+
+# The name by which one goes back to no head at all.
+UNTRAINED_NAME = "untrained"
 PRESENCE_DECIMALS = 4
 INDEX_BATCH = 500
 # Enough to know a mean share to half a percent; more would only need more memory.
@@ -50,35 +57,36 @@ def fit_feature_space(*, allow_fewer: bool = False) -> Space:
     Raises FewerPeopleError, and changes nothing, if fewer people could be found than
     now, unless that is allowed: their photos have not been read by the new annotator.
     """
-    before = active_space()
-    space = _building(_fitted())
-    everybody = Profile.objects.searchable().values_list("pk", flat=True)
-    for batch in _batches(everybody):
-        index_people(batch, spaces=[space])
-    people, known = space.vectors.count(), before.vectors.count()
-    if people < known and not allow_fewer:
-        retire(space)
-        raise FewerPeopleError(
-            f"Only {people:,} of the {known:,} people who can be found now have a photo"
-            " that the active annotator has read."
-        )
+    space = _building(_fitted(current_projection()))
+    _index(Profile.objects.searchable(), space)
+    if not allow_fewer:
+        _refuse_fewer_people(space)
     with transaction.atomic():
         activate(space)
     return space
 
 
-def _fitted() -> tuple[FeatureSpace, int]:
+def _refuse_fewer_people(space: Space) -> None:
+    """Give up a complete space in which fewer people could be found than now."""
+    people, known = space.vectors.count(), active_space().vectors.count()
+    if people < known:
+        retire(space)
+        raise FewerPeopleError(
+            f"Only {people:,} of the {known:,} people who can be found now have a photo"
+            " that the active annotator has read."
+        )
+
+
+def _fitted(projection: str) -> tuple[FeatureSpace, int]:
     """A space fitted to a sample of the published photos, and how many these were."""
-    frame = {
-        "model": annotation.active_reader(),
-        "projection": current_projection(),
-    }
+    frame = {"model": annotation.active_reader(), "projection": projection}
     published = Photo.objects.published().order_by("sha256")  # as good as at random
     sample = published.values_list("pk", flat=True)[:SAMPLE_PHOTOS]
     seen = list(sightings(sample, **frame).values())
     return fit_space(seen, **frame), len(seen)
 
 
+@transaction.atomic
 def _building(fitted: tuple[FeatureSpace, int]) -> Space:
     content, photos = fitted
     space, _ = Space.objects.get_or_create(
@@ -87,14 +95,80 @@ def _building(fitted: tuple[FeatureSpace, int]) -> Space:
     )
     # The same numbers as once before: it is filled again.
     retired = Space.objects.filter(pk=space.pk, status=Space.Status.RETIRED)
-    retired.update(status=Space.Status.BUILDING)
+    if retired.update(status=Space.Status.BUILDING):
+        space.vectors.all().delete()
     return space
+
+
+def _index(people: ProfileQuerySet, space: Space, *, step: Step | None = None) -> None:
+    for batch in _batches(people.values_list("pk", flat=True)):
+        index_people(batch, spaces=[space])
+        if step:
+            step(len(batch))
 
 
 def _batches(ids: Iterable[uuid.UUID]) -> Iterator[list[uuid.UUID]]:
     everybody = list(ids)  # 16 bytes each: the work must not hold a cursor open
     for start in range(0, len(everybody), INDEX_BATCH):
         yield everybody[start : start + INDEX_BATCH]
+
+
+# Heads --------------------------------------------------------------------------------
+
+
+def activate_head(name: str, *, force: bool = False, step: Step | None = None) -> Space:
+    """Project everybody by this head beside the old space, then take over.
+
+    The name is a head's version, or `untrained`. Whoever runs it again after it broke
+    off goes on where it ended; `step` is told how many more people are done. Raises
+    NotFoundError, ConflictError for a head that does not fit, heads.WeightsError, and,
+    unless `force`, ConflictError for one that is worse than the active one, and
+    FewerPeopleError.
+    """
+    annotator = annotation.active_version().name
+    projection = _activatable(name, annotator, force=force)
+    space = _begun(projection) or _building(_fitted(projection))
+    _index(selectors.missing(space), space, step=step)
+    if not force:
+        _refuse_fewer_people(space)
+    with transaction.atomic():
+        activate(space)
+        heads.activate(annotator, projection)
+    return space
+
+
+def _activatable(name: str, annotator: str, *, force: bool) -> str:
+    """The version of a projection that may become active."""
+    width = annotation.features_width()
+    if name == UNTRAINED_NAME:
+        return heads.untrained_version(width or VISUAL_WIDTH)
+    head = Head.objects.filter(version=name).first()
+    if head is None:
+        raise NotFoundError(f"There is no head {name}: see activatemodel --list.")
+    if head.annotator != annotator or head.width != (width or head.width):
+        raise ConflictError(
+            f"{name} is for {head.width} features of {head.annotator}, and photos are "
+            f"read by {annotator}, which gives {width}: train a head for that one, "
+            "or set the annotator back."
+        )
+    heads.load(head)
+    rival = heads.current(annotator, width=head.width)
+    if not force and (reason := heads.shortcomings(head, rival)):
+        raise ConflictError(f"{name} stays as it is: {reason}. See --force.")
+    return name
+
+
+def _begun(projection: str) -> Space | None:
+    """The space in which the active reader's photos are projected so, if there is one.
+
+    Whoever changed since it was begun has been indexed in it as well.
+    """
+    spaces = Space.objects.exclude(status=Space.Status.RETIRED)
+    return spaces.filter(
+        content__projection=projection,
+        content__model=annotation.active_reader(),
+        content__schema_version=SCHEMA_VERSION,
+    ).first()
 
 
 # People -------------------------------------------------------------------------------

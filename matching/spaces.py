@@ -6,52 +6,45 @@ import uuid
 from collections.abc import Iterable
 from functools import lru_cache
 
+import numpy as np
 from django.db import transaction
 from django.utils import timezone
 
 from annotation import services as annotation
 from annotation.schema import SCHEMA_VERSION
+from matching import heads
 from matching.features import VISUAL_WIDTH, FeatureSpace, Sighting
 from matching.models import PersonVector, Space
 from matching.population import neutral_space
-from matching.projection import Projection, untrained
-from twinby.errors import UnavailableError
-
-
-@lru_cache(maxsize=8)
-def projection_for(width: int) -> Projection:
-    """The head for features of this width; untrained until one has been trained."""
-    return untrained(width=width)
+from twinby.errors import ConflictError, UnavailableError
 
 
 def current_projection() -> str:
-    """The version of the head that fits what the active annotator gives."""
-    return projection_for(annotation.features_width() or VISUAL_WIDTH).version
-
-
-def sighting(
-    reading: annotation.EffectiveReading, *, model: str, projection: str
-) -> Sighting:
-    """A reading as the matching core sees it.
-
-    Features of another annotator or head than the space's count as unseen: versions
-    never mix.
-    """
-    if reading.features is None or reading.annotator != model:
-        return Sighting(reading.attributes)
-    project = projection_for(len(reading.features))
-    if project.version != projection:
-        return Sighting(reading.attributes)
-    return Sighting(reading.attributes, project(reading.features))
+    """The version of what projects what the active annotator gives."""
+    width = annotation.features_width() or VISUAL_WIDTH
+    return heads.current(annotation.active_version().name, width=width)
 
 
 def sightings(
     photo_ids: Iterable[uuid.UUID], *, model: str, projection: str
 ) -> dict[uuid.UUID, Sighting]:
-    """What is seen in each photo that has been read, best by the annotator `model`."""
+    """What is seen in each photo that has been read, best by the annotator `model`.
+
+    Features of another annotator than the space's count as unseen: versions never mix.
+    """
     readings = annotation.effective_readings(photo_ids, annotator=model)
+    project = heads.projection(projection)
+    features = {
+        pk: reading.features
+        for pk, reading in readings.items()
+        if reading.features is not None
+        and reading.annotator == model
+        and len(reading.features) == project.width
+    }
+    embeddings = project(np.stack([*features.values()])) if features else ()
+    seen = dict(zip(features, embeddings, strict=True))
     return {
-        pk: sighting(reading, model=model, projection=projection)
+        pk: Sighting(reading.attributes, seen.get(pk))
         for pk, reading in readings.items()
     }
 
@@ -103,16 +96,32 @@ def feature_space(space: Space) -> FeatureSpace:
 
 
 def live_spaces() -> list[Space]:
-    """The active space and those being built, without any of another schema."""
+    """The active space and those being built, without any of another schema.
+
+    One that is being built by a head which cannot be loaded here hinders nobody: who
+    is missing from it is found once it is active.
+    """
     live = Space.objects.exclude(status=Space.Status.RETIRED).defer("content")
-    return list(live.filter(content__schema_version=SCHEMA_VERSION))
+    return [
+        space
+        for space in live.filter(content__schema_version=SCHEMA_VERSION)
+        if space.status == Space.Status.ACTIVE
+        or heads.is_loadable(feature_space(space).projection)
+    ]
 
 
 def activate(space: Space) -> None:
-    """Let searches use this space from now on.
+    """Let searches use this space from now on, within a transaction.
 
     The one before keeps its vectors for searches under way, until the next change.
+    Raises ConflictError if another has taken over since this one was begun.
     """
+    everything = Space.objects.select_for_update().order_by("pk")
+    status = dict(everything.values_list("pk", "status"))[space.pk]
+    if status == Space.Status.RETIRED:
+        raise ConflictError(
+            "Another feature space took over while this one was built; start again."
+        )
     others = Space.objects.exclude(pk=space.pk)
     PersonVector.objects.filter(
         space__in=others.exclude(status=Space.Status.ACTIVE)

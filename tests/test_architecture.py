@@ -14,7 +14,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from profiles.models import Photo, Profile
 
 ROOT = Path(__file__).resolve().parents[1]
-HEAVY = ("torch", "transformers", "onnxruntime", "cv2")
+HEAVY = ("torch", "transformers", "onnxruntime", "cv2", "pytorch_metric_learning")
 LONGEST_MODULE = 300
 OURS = ("profiles", "annotation", "matching", "twinby", "demo", "bench")
 

@@ -12,9 +12,10 @@ from annotation.services.knowing import (
     effective_readings,
     features_width,
     reading_status,
+    stored_features,
 )
 from annotation.services.ledger import Costs, costs, recount
-from annotation.services.readers import active_reader
+from annotation.services.readers import active_reader, encoder_name
 from annotation.services.reading import annotate
 from annotation.services.requesting import (
     Requested,
@@ -50,6 +51,7 @@ __all__ = [
     "costs",
     "current_readings",
     "effective_readings",
+    "encoder_name",
     "features_width",
     "follow_consent",
     "forget",
@@ -57,6 +59,7 @@ __all__ = [
     "recount",
     "request",
     "rounded",
+    "stored_features",
     "sweep",
     "withdraw_correction",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from annotation.services.readers import (
 )
 from annotation.services.requesting import current_readings, version_fields
 from annotation.services.settling import FEATURES_TYPE
+from profiles.models import PhotoQuerySet
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,23 @@ def _effective(
             corrected=frozenset(corrected),
         )
     return found
+
+
+def stored_features(
+    encoder: str, photos: PhotoQuerySet, *, limit: int
+) -> Iterator[tuple[uuid.UUID, npt.NDArray[np.float32]]]:
+    """What the version named `encoder` has seen in these photos, with their owners.
+
+    Owner by owner, (width,) each, and at most `limit` photos.
+    """
+    fields = version_fields(AnnotatorVersion.of_name(encoder))
+    rows = Annotation.objects.done().filter(photo__in=photos, **fields)
+    known = rows.exclude(features=None).select_related("photo")
+    known = known.only("features", "photo__owner")
+    for row in known.order_by("photo__owner", "photo")[:limit].iterator():
+        features = _features(row)
+        if features is not None:
+            yield row.photo.owner_id, features
 
 
 def _features(row: Annotation) -> npt.NDArray[np.float32] | None:

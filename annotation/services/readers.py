@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from annotation.backends import UnknownBackendError, annotator_version
 from annotation.backends.base import (
     CALIBRATION_MARK,
     AnnotatorVersion,
@@ -18,12 +19,23 @@ from annotation.calibration.calibrator import AS_KEPT, Calibrator, RawReading
 from annotation.models import Annotation, Calibration
 from annotation.schema import SCHEMA_VERSION
 from annotation.services.requesting import active_version, version_fields
-from twinby.errors import UnavailableError
+from twinby.errors import NotFoundError, UnavailableError
 
 
 def active_reader() -> str:
     """The reader whose readings count at present; loads no model."""
     return reader_of(active_version())
+
+
+def encoder_name(backend: str | None) -> str:
+    """The name of the version of this back end, whose features are comparable.
+
+    The active one's without a name. Raises NotFoundError for a back end unheard of.
+    """
+    try:
+        return annotator_version(backend).name
+    except UnknownBackendError as error:
+        raise NotFoundError(str(error)) from None
 
 
 def reader_of(version: AnnotatorVersion) -> str:

@@ -15,7 +15,7 @@ from django.db import connections
 from django.utils import timezone
 
 from annotation import services as annotation
-from matching import spaces
+from matching import heads, spaces
 from matching.features import probabilities
 from matching.models import Space
 from matching.seeding import crowd, rows
@@ -115,7 +115,7 @@ class Seeder:
         return replace(photos, p=p, seen=seen)
 
     def _features(self, photos: Readings) -> FloatArray:
-        project = spaces.projection_for(photos.features.shape[1])
+        project = heads.projection(self.frame.projection)
         return crowd.features(self.frame, photos, project)
 
     def _neighbours(self, seeded: crowd.Nearest) -> dict[str, Any]:

@@ -59,6 +59,7 @@ def test_photos_are_read_without_a_database(folder: Path, tmp_path: Path) -> Non
         assert set(read[name]["gates"].values()) == {"unknown"}
         assert read[name]["seconds"] >= 0
         assert read[name]["source"] == "probabilities"
+    assert {line["annotator"] for line in read.values()} == {"fake:fake-1"}
 
 
 def test_a_single_file_goes_to_stdout(

@@ -102,9 +102,11 @@ def test_features_of_another_calibrations_reader_count_as_unseen(
     work: Work, crowd: list[Profile]
 ) -> None:
     photo = crowd[0].photos.get()
-    reading = annotation.effective_readings([photo.pk])[photo.pk]
-    mixed = spaces.sighting(reading, model="fake:fake-1#c-1", projection="identity")
-    assert mixed.embedding is None
+    kept = keep(2.0)
+    mixed = spaces.sightings(
+        [photo.pk], model=f"fake:fake-2#{kept}", projection="identity"
+    )
+    assert mixed[photo.pk].embedding is None
 
 
 def test_a_space_remembers_its_calibration_until_it_is_retired(

@@ -130,15 +130,14 @@ def test_features_of_another_model_count_as_unseen(
 ) -> None:
     photo = make_photo(bob)
     work()
-    reading = annotation.effective_readings([photo.pk])[photo.pk]
 
     def embedding(model: str, projection: str = "identity") -> object:
-        seen = spaces.sighting(reading, model=model, projection=projection)
-        return seen.embedding
+        seen = spaces.sightings([photo.pk], model=model, projection=projection)
+        return seen[photo.pk].embedding
 
     assert embedding("fake:fake-1") is not None
     assert embedding("fake:fake-2") is None
-    assert embedding("fake:fake-1", "trained-head-1") is None
+    assert embedding("fake:fake-1", "untrained-orthonormal-768") is None
 
 
 @pytest.mark.parametrize(

@@ -53,10 +53,11 @@ class Command(BaseCommand):
         except (UnknownBackendError, EnvError) as error:
             raise CommandError(str(error)) from None
         progress = Progress("Reading photos", len(files))
+        named = {"annotator": annotator.version.name}
         with result(options["jsonl"]) as out:
             for batch in batches(files, batch_size(options["backend"])):
                 for line in read_batch(annotator, batch):
-                    out.write(json.dumps(line) + "\n")
+                    out.write(json.dumps(line | named) + "\n")
                 progress.step(len(batch))
         progress.finish()
 

@@ -1,0 +1,1 @@
+"""Training a head on cached features: torch lives here, offline, and nowhere else."""
