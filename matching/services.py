@@ -69,7 +69,8 @@ def fit_feature_space(*, allow_fewer: bool = False) -> Space:
 def _refuse_fewer_people(space: Space) -> None:
     """Give up a complete space in which fewer people could be found than now."""
     found = PersonVector.objects.filter(profile__in=Profile.objects.searchable())
-    people, known = (found.filter(space=s).count() for s in (space, active_space()))
+    people = found.filter(space=space).count()
+    known = found.filter(space__status=Space.Status.ACTIVE).count()
     if people < known:
         retire(space)
         raise FewerPeopleError(
