@@ -83,10 +83,11 @@ def _cascade() -> Any:
 def decode(data: bytes) -> Image | None:
     """RGB pixels (height, width, 3) of an encoded image; None if it is not one."""
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        # Asked for as RGB: a reversed view of BGR is copied by every later call.
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error:
         return None
-    return None if pixels is None else np.asarray(pixels[..., ::-1])
+    return None if pixels is None else np.asarray(pixels, np.uint8)
 
 
 def find_faces(photo: Image) -> list[Box]:
