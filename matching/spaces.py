@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from annotation import services as annotation
@@ -33,6 +33,8 @@ def sightings(
     Features of another annotator than the space's count as unseen: versions never mix.
     """
     readings = annotation.effective_readings(photo_ids, annotator=model)
+    if not readings:
+        return {}
     project = heads.projection(projection)
     features = {
         pk: reading.features
@@ -71,6 +73,7 @@ def _found_space() -> Space:
     space, _ = Space.objects.get_or_create(
         version=neutral.version, defaults={"content": neutral.to_dict()}
     )
+    _locked_statuses()  # whoever takes over at this moment comes first
     if not Space.objects.filter(status=Space.Status.ACTIVE).exists():
         activate(space)
     return Space.objects.get(status=Space.Status.ACTIVE)
@@ -116,9 +119,9 @@ def activate(space: Space) -> None:
     The one before keeps its vectors for searches under way, until the next change.
     Raises ConflictError if another has taken over since this one was begun.
     """
-    everything = Space.objects.select_for_update().order_by("pk")
-    status = dict(everything.values_list("pk", "status"))[space.pk]
-    if status == Space.Status.RETIRED:
+    with connection.cursor() as cursor:  # the vectors that go may be millions
+        cursor.execute("SET LOCAL statement_timeout = 0")
+    if _locked_statuses()[space.pk] == Space.Status.RETIRED:
         raise ConflictError(
             "Another feature space took over while this one was built; start again."
         )
@@ -130,6 +133,12 @@ def activate(space: Space) -> None:
     Space.objects.filter(pk=space.pk).update(
         status=Space.Status.ACTIVE, activated_at=timezone.now()
     )
+
+
+def _locked_statuses() -> dict[int, str]:
+    """The status of every space, which nobody else changes in this transaction."""
+    everything = Space.objects.select_for_update(no_key=True).order_by("pk")
+    return dict(everything.values_list("pk", "status"))
 
 
 def retire(space: Space) -> None:

@@ -184,12 +184,15 @@ def held(claimed: Claim) -> Iterator[None]:
 
 
 def _renew(claimed: Claim, over: threading.Event) -> None:
-    """Renews a lease again and again, over a connection of this thread's own."""
-    try:
-        while not over.wait(RENEW_SECONDS):
+    """Renews a lease again and again, over a connection of this thread's own.
+
+    It is given back after every beat: claims may be held for long, and by many.
+    """
+    while not over.wait(RENEW_SECONDS):
+        try:
             _renew_once(claimed)
-    finally:
-        connection.close()
+        finally:
+            connection.close()
 
 
 def _renew_once(claimed: Claim) -> None:
@@ -197,7 +200,6 @@ def _renew_once(claimed: Claim) -> None:
         _prolong(claimed)
     except Error as error:  # the next beat tries again, over a new connection
         logger.warning("A lease could not be renewed: %s", type(error).__name__)
-        connection.close()
 
 
 @transaction.atomic

@@ -59,7 +59,9 @@ class Program:
 
     def is_misused(self) -> bool:
         """Whether it refused to start at all, which starting it again won't change."""
-        return self.process is not None and self.process.returncode == MISUSED
+        ran = time.monotonic() - self.started
+        first = self.ends == 1 and ran <= HEALTHY_SECONDS
+        return first and self.process is not None and self.process.returncode == MISUSED
 
     def pause(self) -> float:
         """Seconds to wait before the next start, longer after each quick end."""
@@ -134,7 +136,7 @@ class Supervisor:
         if program.name not in self.due:
             pause = program.pause()
             program.kill()
-            if program.ends == 1 and program.is_misused():
+            if program.is_misused():
                 where = f"see {program.log}" if program.log else "its words are above"
                 raise Problem(f"The {program.name} cannot start like this: {where}.")
             self.due[program.name] = time.monotonic() + pause

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
@@ -212,12 +213,14 @@ def check_gpu() -> None:
         ) from None
 
 
+@cache  # a second SIGTERM would end the worker before it has finished
 def stop_worker() -> None:
     """Have this process finish and end, if it is a worker: its supervisor restarts it.
 
-    A worker handles SIGTERM; a command does not, and ends by the error itself.
+    A worker is known by its handler of SIGTERM; a command ends by the error itself.
     """
-    if callable(signal.getsignal(signal.SIGTERM)):
+    handler = signal.getsignal(signal.SIGTERM)
+    if getattr(handler, "__module__", "").startswith("dramatiq"):
         os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -250,6 +250,16 @@ def test_a_photo_without_numbers_fails_alone(
     assert reasons(outcomes) == ["", "model-failed", ""]
 
 
+def workers_handler(tell: Callable[[], None] = lambda: None) -> Callable[..., None]:
+    """What handles SIGTERM in a process of Dramatiq's."""
+
+    def handle(*_: object) -> None:
+        tell()
+
+    handle.__module__ = "dramatiq.cli"
+    return handle
+
+
 def test_a_gpu_that_fails_is_no_photos_fault(
     annotator: LocalAnnotator, model: FakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,7 +267,8 @@ def test_a_gpu_that_fails_is_no_photos_fault(
     # A GPU that is in use and does not answer: here, because there is none.
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     told = threading.Event()
-    before = signal.signal(signal.SIGTERM, lambda *_: told.set())
+    engine.stop_worker.cache_clear()
+    before = signal.signal(signal.SIGTERM, workers_handler(told.set))
     try:
         with pytest.raises(BackendUnavailableError, match="worker stops"):
             annotator.read([photo(1), photo(2)])
@@ -273,10 +284,11 @@ def test_only_a_worker_is_stopped_and_no_command(
     monkeypatch.setattr(os, "kill", lambda *given: sent.append(given))
     before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
-        engine.stop_worker()
-        assert sent == []
-        signal.signal(signal.SIGTERM, lambda *_: None)
-        engine.stop_worker()
+        for handler in (signal.SIG_DFL, lambda *_: None, workers_handler()):
+            engine.stop_worker.cache_clear()
+            signal.signal(signal.SIGTERM, handler)
+            engine.stop_worker()
+            engine.stop_worker()  # a second time would end it before it has finished
         assert sent == [(os.getpid(), signal.SIGTERM)]
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import datetime as dt
 import json
@@ -14,7 +15,6 @@ from collections.abc import Iterator
 from concurrent.futures import wait
 from contextlib import suppress
 from dataclasses import replace
-from email.utils import format_datetime
 
 import pytest
 
@@ -358,8 +358,16 @@ def test_retry_after_is_honoured(
     assert 17 <= sum(clock.slept) < 18
 
 
-NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
 EAST = dt.timezone(dt.timedelta(hours=9))
+
+
+@pytest.mark.parametrize("zone", ["GMT", "-0000", "+0900"])
+def test_retry_after_may_be_a_date_of_any_zone(zone: str) -> None:
+    now = dt.datetime.now(EAST if zone == "+0900" else dt.UTC)
+    date = "%a, %d %b %Y %H:%M:%S " + zone
+    soon = retry_seconds((now + dt.timedelta(hours=2)).strftime(date))
+    assert soon == pytest.approx(7200, abs=600)
+    assert retry_seconds((now - dt.timedelta(days=9)).strftime(date)) == 0
 
 
 @pytest.mark.parametrize(
@@ -369,21 +377,13 @@ EAST = dt.timezone(dt.timedelta(hours=9))
         ("120", 120),
         ("1.5", 1.5),
         ("100000000000000", 1e14),
-        (format_datetime(NOW + dt.timedelta(hours=2), usegmt=True), 7200),
-        (format_datetime((NOW + dt.timedelta(hours=2)).astimezone(EAST)), 7200),
-        (f"{NOW + dt.timedelta(hours=2):%a, %d %b %Y %H:%M:%S} -0000", 7200),
-        (format_datetime(NOW - dt.timedelta(days=9), usegmt=True), 0),
         ("Mon, 01 Jan 2024 00:00:00 +99999999999999", None),
         ("Mon, 01 Jan 99999 00:00:00 GMT", None),
         *((odd, None) for odd in ("soon", "-5", "1e9", "٣", "", "nan", "inf", ".")),
     ],
 )
-def test_retry_after_is_seconds_or_a_date_or_nothing(
-    told: str, seconds: float | None
-) -> None:
-    read = retry_seconds(told)
-    assert read == (seconds if seconds is None else pytest.approx(seconds, abs=600))
-    assert seconds != 1.5 or read == 1.5
+def test_retry_after_is_seconds_or_nothing(told: str, seconds: float | None) -> None:
+    assert retry_seconds(told) == seconds
 
 
 @pytest.mark.parametrize(
@@ -458,7 +458,12 @@ def test_all_photos_wait_for_what_one_of_them_was_told(
     server: ModelServer, annotator_of: MakeAnnotator
 ) -> None:
     clock = Clock()
-    pace = clock.paces(longest_wait=30.0)
+
+    async def sleep(seconds: float) -> None:
+        await asyncio.sleep(0.5)  # until the other has heard what it is told
+        await clock.sleep(seconds)
+
+    pace = replace(clock.paces(longest_wait=30.0), sleep=sleep)
     annotator = annotator_of(server, pace=pace, CONCURRENCY="2")
     told = threading.Barrier(2, timeout=20)
 
