@@ -21,7 +21,11 @@ from annotation.services.readers import (
     reader_of,
     version_of,
 )
-from annotation.services.requesting import current_readings, version_fields
+from annotation.services.requesting import (
+    current_readings,
+    unhurried,
+    version_fields,
+)
 from annotation.services.settling import FEATURES_TYPE
 from profiles.models import PhotoQuerySet
 
@@ -117,10 +121,11 @@ def stored_features(
     rows = Annotation.objects.done().filter(photo__in=photos, **fields)
     known = rows.exclude(features=None).select_related("photo")
     known = known.only("features", "photo__owner")
-    for row in known.order_by("photo__owner", "photo")[:limit].iterator():
-        features = _features(row)
-        if features is not None:
-            yield row.photo.owner_id, features
+    with unhurried():
+        for row in known.order_by("photo__owner", "photo")[:limit].iterator():
+            features = _features(row)
+            if features is not None:
+                yield row.photo.owner_id, features
 
 
 def _features(row: Annotation) -> npt.NDArray[np.float32] | None:

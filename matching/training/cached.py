@@ -56,7 +56,9 @@ def from_database(encoder: str) -> CachedFeatures:
 
     Nobody who was made up, and nobody who has withdrawn their consent.
     """
-    people = Profile.objects.searchable().filter(synthetic=False)
+    # That they have a published photo need not be looked up: it is what is read.
+    active = Profile.objects.filter(status=Profile.Status.ACTIVE, synthetic=False)
+    people = active.filter(consented_at__isnull=False)
     photos = Photo.objects.published().filter(owner__in=people)
     read = annotation.stored_features(encoder, photos, limit=MAX_PHOTOS)
     return _stacked([(str(owner), features) for owner, features in read], encoder)

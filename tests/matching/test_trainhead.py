@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import connection
 
 pytest.importorskip("torch", reason="training needs requirements/vlm.txt")
 pytest.importorskip("pytorch_metric_learning", reason="needs requirements/vlm.txt")
@@ -219,12 +222,19 @@ def read_photo(owner: Profile, features: Any, **row: Any) -> Photo:
 
 
 @pytest.fixture
-def population(make_person: MakePerson) -> list[Profile]:
-    """Forty people with two photos each."""
+def population(
+    make_person: MakePerson, monkeypatch: pytest.MonkeyPatch
+) -> list[Profile]:
+    """Forty people with two photos each; their ids decide who is learned from."""
+    ids = map(uuid.UUID, (f"{number:032}" for number in itertools.count(1)))
+    monkeypatch.setattr(Profile._meta.pk, "_get_default", lambda: next(ids))
     features, who = telling(40, width=512, each=2)
     people = [make_person() for _ in range(40)]
     for seen, index in zip(features, who, strict=True):
         read_photo(people[index], seen)
+    with connection.cursor() as cursor:  # tables that tests have emptied mislead plans
+        cursor.execute("ANALYZE profiles_profile, profiles_photo")
+        cursor.execute("ANALYZE annotation_annotation")
     return people
 
 
