@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -16,44 +16,35 @@ from annotation.calibration.scaling import (
     expected_calibration_error,
     unchanged,
 )
-from annotation.schema import visible
-from annotation.small.heads import HEADS, PHOTO_HEADS, SLICES, readings
+from annotation.small.heads import HEADS, readings
 from annotation.small.readout import Readout
-from annotation.training.metrics import auc, average_precision, recall_at_1
+from annotation.training import questions
+from annotation.training.metrics import (
+    auc,
+    average_precision,
+    balanced_accuracy,
+    best_threshold,
+    recall_at_1,
+)
 from annotation.training.network import Encoder
-from annotation.training.validation import CELEBA, CLOTHING, LOWER_HALF, Cases
+from annotation.training.questions import Question, Readings
+from annotation.training.validation import CELEBA, LOWER_HALF, Cases
 
 FEWEST_POSITIVES: Final = 10
-# CelebA label -> the attribute's values that it can mean.
-CELEBA_VALUES: Final[Mapping[str, tuple[str, str]]] = {
-    "Black_Hair": ("hair_color", "black"),
-    "Brown_Hair": ("hair_color", "dark_brown light_brown"),
-    "Blond_Hair": ("hair_color", "blonde"),
-    "Gray_Hair": ("hair_color", "grey"),
-    "Bald": ("hair_color", "bald"),
-    "Straight_Hair": ("hair_texture", "straight"),
-    "Wavy_Hair": ("hair_texture", "wavy"),
-    "Eyeglasses": ("eyewear", "glasses sunglasses"),
-    "Wearing_Hat": ("headwear", "cap hat beanie other"),
-    "No_Beard": ("facial_hair", "none moustache"),
-    "Goatee": ("facial_hair", "goatee"),
-    "Mustache": ("facial_hair", "moustache"),
-    "Heavy_Makeup": ("makeup", "light heavy"),
-    "Smiling": ("expression", "smile laugh"),
-    "Wearing_Earrings": ("accessories", "earrings"),
-    "Wearing_Necklace": ("accessories", "necklace"),
-    "Wearing_Necktie": ("accessories", "necktie"),
-}
 FACIAL: Final = ("facial_hair", "makeup", "expression", "eyewear", "hair_color")
 
+MEANS: Final = (
+    "auc",
+    "balanced_accuracy",
+    "calibration_error_raw",
+    "calibration_error",
+)
 GROUPS: Final = (
     ("men", "Male", True),
     ("women", "Male", False),
     ("younger", "Young", True),
     ("older", "Young", False),
 )
-
-Readings = list[dict[str, dict[str, float]]]
 
 
 @dataclass(frozen=True)
@@ -66,6 +57,7 @@ class Score:
     base: float
     auc: float
     average_precision: float
+    balanced_accuracy: float
     calibration_error_raw: float
     calibration_error: float
 
@@ -84,9 +76,11 @@ class Evaluation:
     def as_json(self) -> dict[str, Any]:
         """Rounded to four decimals, with the means on top."""
         means = {
-            f"mean_{name}_{part}": _mean(part, getattr(self, name))
+            f"mean_{name}_{part}": _mean_of(
+                [getattr(score, part) for score in getattr(self, name)]
+            )
             for name in ("faces", "clothes")
-            for part in ("auc", "calibration_error_raw", "calibration_error")
+            for part in MEANS
         }
         found: dict[str, Any] = _rounded(means | asdict(self))
         return found
@@ -108,21 +102,48 @@ def run(encoder: Encoder, cases: Cases, batch: int = 256) -> tuple[Floats, Float
     return logits, features
 
 
-def evaluate(logits: Floats, features: Floats, cases: Cases) -> Evaluation:
-    """Scores on cases not trained on; each half calibrated on the other."""
+def evaluate(
+    logits: Floats,
+    features: Floats,
+    cases: Cases,
+    thresholds: Mapping[str, float],
+) -> Evaluation:
+    """Scores on cases not trained on; each half calibrated on the other.
+
+    `thresholds` as from `thresholds`, chosen on cases trained on.
+    """
     raw = readings(_uncalibrated().answers(logits, cases.room))
     fitted = _cross_fitted(logits, cases)
-    faces, clothes = cases.kind == CELEBA, cases.kind == CLOTHING
+    faces = cases.kind == CELEBA
+
+    def scores(asked: Iterable[Question]) -> list[Score]:
+        return [
+            _score(one, raw, fitted, thresholds[_name(one)])
+            for one in asked
+            if one.outcomes.sum() >= FEWEST_POSITIVES
+        ]
+
     return Evaluation(
-        faces=list(_face_scores(raw, fitted, cases, faces)),
-        clothes=list(_clothes_scores(raw, fitted, cases, clothes)),
-        groups=_by_group(fitted, cases, faces),
+        faces=scores(questions.of_faces(cases)),
+        clothes=scores(questions.of_clothes(cases)),
+        groups=_by_group(fitted, cases),
         lower_halves_unseen=_unseen(fitted, cases.kind == LOWER_HALF),
         identity_recall_at_1=recall_at_1(features[faces], cases.identity[faces]),
         identity_recall_at_1_of_pixels=recall_at_1(
             _pixels(cases.faces[faces]), cases.identity[faces]
         ),
     )
+
+
+def thresholds(readout: Readout, logits: Floats, cases: Cases) -> dict[str, float]:
+    """The score of each label above which to say yes, by balanced accuracy."""
+    found = readings(readout.answers(logits, cases.room))
+    asked = (*questions.of_faces(cases), *questions.of_clothes(cases))
+    return {_name(one): best_threshold(one.said(found), one.outcomes) for one in asked}
+
+
+def _name(asked: Question) -> str:
+    return f"{asked.attribute}.{asked.label}"
 
 
 def _uncalibrated() -> Readout:
@@ -143,96 +164,56 @@ def _cross_fitted(logits: Floats, cases: Cases) -> Readings:
     return merged
 
 
-def _face_scores(
-    raw: Readings, fitted: Readings, cases: Cases, chosen: npt.NDArray[np.bool_]
-) -> Iterator[Score]:
-    rows = np.flatnonzero(chosen)
-    for label, (attribute, values) in CELEBA_VALUES.items():
-        outcomes = np.array([cases.labels[row][label] for row in rows])
-
-        def said(found: Readings, a: str = attribute, v: str = values) -> Floats:
-            return np.array([_given_visible(found[row][a], v.split()) for row in rows])
-
-        yield _score(label, f"{attribute}: {values}", said, raw, fitted, outcomes)
-
-
-def _by_group(
-    fitted: Readings, cases: Cases, chosen: npt.NDArray[np.bool_]
-) -> dict[str, float]:
+def _by_group(fitted: Readings, cases: Cases) -> dict[str, float]:
     """Mean AUC per group of people, over the labels that every group has enough of.
 
     CelebA's Male and Young are used here, to compare, and nowhere else.
     """
-    everybody = np.flatnonzero(chosen)
     groups = {
-        name: [int(row) for row in everybody if cases.labels[row][label] is value]
+        name: np.array([labels.get(label) is value for labels in _celeba(cases)])
         for name, label, value in GROUPS
     }
-    common = [label for label in CELEBA_VALUES if _told_apart(label, groups, cases)]
+    common = [
+        one
+        for one in questions.of_faces(cases)
+        if all(_told_apart(one.among(group)) for group in groups.values())
+    ]
     return {
-        name: float(np.mean([_label_auc(one, rows, fitted, cases) for one in common]))
-        if common
-        else math.nan
-        for name, rows in groups.items()
+        name: _mean_of(
+            [auc(own.said(fitted), own.outcomes) for own in _among(common, group)]
+        )
+        for name, group in groups.items()
     }
 
 
-def _told_apart(label: str, groups: dict[str, list[int]], cases: Cases) -> bool:
-    counts = [
-        (sum(cases.labels[row][label] for row in members), len(members))
-        for members in groups.values()
-    ]
-    return all(FEWEST_POSITIVES <= k <= n - FEWEST_POSITIVES for k, n in counts)
+def _celeba(cases: Cases) -> Iterator[Mapping[str, bool]]:
+    for kind, labels in zip(cases.kind, cases.labels, strict=True):
+        yield labels if kind == CELEBA else {}
 
 
-def _label_auc(label: str, rows: list[int], found: Readings, cases: Cases) -> float:
-    attribute, values = CELEBA_VALUES[label]
-    said = [_given_visible(found[row][attribute], values.split()) for row in rows]
-    return auc(np.array(said), np.array([cases.labels[row][label] for row in rows]))
+def _among(asked: list[Question], group: npt.NDArray[np.bool_]) -> Iterator[Question]:
+    return (one.among(group) for one in asked)
 
 
-def _clothes_scores(
-    raw: Readings, fitted: Readings, cases: Cases, chosen: npt.NDArray[np.bool_]
-) -> Iterator[Score]:
-    for head in PHOTO_HEADS[1:]:
-        targets = cases.targets[:, SLICES[head.name]]
-        for index, value in enumerate(head.classes):
-            known = chosen & (
-                targets.sum(1) == 1 if head.exclusive else targets[:, index] >= 0
-            )
-            rows = np.flatnonzero(known)
-            outcomes = targets[rows, index] == 1
-
-            def said(
-                found: Readings, a: str = head.name, v: str = value, r: Any = rows
-            ) -> Floats:
-                return np.array([_given_visible(found[row][a], [v]) for row in r])
-
-            if outcomes.sum() >= FEWEST_POSITIVES:
-                yield _score(value, head.name, said, raw, fitted, outcomes)
+def _told_apart(asked: Question) -> bool:
+    positives, total = int(asked.outcomes.sum()), len(asked.outcomes)
+    return FEWEST_POSITIVES <= positives <= total - FEWEST_POSITIVES
 
 
-def _given_visible(distribution: Mapping[str, float], values: list[str]) -> float:
-    total = sum(distribution[value] for value in values)
-    return min(1.0, total / max(visible(distribution), 1e-6))
-
-
-def _score(
-    label: str,
-    means: str,
-    said: Callable[[Readings], Floats],
-    raw: Readings,
-    fitted: Readings,
-    outcomes: npt.NDArray[np.bool_],
-) -> Score:
-    before, after = said(raw), said(fitted)
+def _score(asked: Question, raw: Readings, fitted: Readings, threshold: float) -> Score:
+    outcomes = asked.outcomes
+    before, after = asked.said(raw), asked.said(fitted)
+    means = " ".join(asked.values)
     return Score(
-        label=label,
-        means=means,
+        label=asked.label,
+        means=asked.attribute
+        if means == asked.label
+        else f"{asked.attribute}: {means}",
         positives=int(outcomes.sum()),
         base=float(outcomes.mean()),
         auc=auc(after, outcomes),
         average_precision=average_precision(after, outcomes),
+        balanced_accuracy=balanced_accuracy(after >= threshold, outcomes),
         calibration_error_raw=expected_calibration_error(before, outcomes),
         calibration_error=expected_calibration_error(after, outcomes),
     )
@@ -255,10 +236,10 @@ def _pixels(faces: npt.NDArray[np.uint8]) -> Floats:
     return np.asarray(centred / np.linalg.norm(centred, axis=1, keepdims=True))
 
 
-def _mean(part: str, scores: list[Score]) -> float | None:
-    values = [getattr(score, part) for score in scores]
+def _mean_of(values: list[float]) -> float:
+    """The mean of those that are numbers; nan without any."""
     known = [value for value in values if not math.isnan(value)]
-    return sum(known) / len(known) if known else None
+    return sum(known) / len(known) if known else math.nan
 
 
 def _rounded(value: Any) -> Any:

@@ -38,6 +38,25 @@ def average_precision(scores: Floats, outcomes: Outcomes) -> float:
     return float(precision[hits].mean())
 
 
+def balanced_accuracy(answers: Outcomes, outcomes: Outcomes) -> float:
+    """Mean of the shares of positives and of negatives told; nan if either lacks."""
+    if outcomes.all() or not outcomes.any():
+        return float("nan")
+    return float((answers[outcomes].mean() + (~answers[~outcomes]).mean()) / 2)
+
+
+def best_threshold(scores: Floats, outcomes: Outcomes) -> float:
+    """The least score to say yes at, by balanced accuracy; 0.5 if either kind lacks."""
+    if outcomes.all() or not outcomes.any():
+        return 0.5
+    order = np.argsort(-scores, kind="stable")
+    hits = outcomes[order].cumsum() / outcomes.sum()
+    alarms = (~outcomes[order]).cumsum() / (~outcomes).sum()
+    # Equal scores are answered alike: only the last of them can be the threshold.
+    last = np.append(np.diff(scores[order]) != 0, True)
+    return float(scores[order][np.where(last, hits - alarms, -np.inf).argmax()])
+
+
 def recall_at_1(features: Floats, identity: npt.NDArray[np.int64]) -> float:
     """How often the nearest other photo shows the same person; of those who have one.
 

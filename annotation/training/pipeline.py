@@ -48,6 +48,9 @@ DATA_SETS: Final = (
 )
 
 
+THRESHOLD_PHOTOS: Final = 2000  # per data set: more would move them by little
+
+
 @dataclass(frozen=True)
 class Plan:
     """What to train from, where to, and how long. `limit`: photos per data set."""
@@ -56,7 +59,7 @@ class Plan:
     out: Path
     name: str
     run: Path
-    epochs: int = 15
+    epochs: int = 24
     seed: int = 1
     resume: bool = False
     limit: int | None = None
@@ -91,15 +94,23 @@ def publish(encoder: Encoder, plan: Plan) -> dict[str, Any]:
     _say("measuring on the photos kept from training")
     cases = validation.cases(plan.data, plan.limit)
     logits, features = evaluate.run(shipped, cases)
+    readout = Readout.fit(logits, cases.targets)
+    thresholds = _thresholds(shipped, readout, plan)
     metadata = _about(plan, network) | {
         "export_difference": difference,
-        "calibration": Readout.fit(logits, cases.targets).as_json(),
-        "metrics": evaluate.evaluate(logits, features, cases).as_json()
+        "calibration": readout.as_json(),
+        "metrics": evaluate.evaluate(logits, features, cases, thresholds).as_json()
         | {"taste": _taste(shipped, plan.data)},
     }
     text = json.dumps(metadata, indent=1) + "\n"
     network.with_suffix(".json").write_text(text)
     return metadata
+
+
+def _thresholds(encoder: Encoder, readout: Readout, plan: Plan) -> dict[str, float]:
+    taught = validation.learned(plan.data, plan.limit or THRESHOLD_PHOTOS)
+    logits, _ = evaluate.run(encoder, taught)
+    return evaluate.thresholds(readout, logits, taught)
 
 
 def _about(plan: Plan, network: Path) -> dict[str, Any]:

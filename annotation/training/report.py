@@ -10,6 +10,17 @@ from annotation.small.heads import SPREAD
 
 BEGIN: Final = "<!-- measured: written by trainencoder, do not edit -->"
 END: Final = "<!-- end of measured -->"
+SCORE_COLUMNS: Final = (
+    "label",
+    "values",
+    "positives",
+    "AUC",
+    "AP",
+    "base rate",
+    "balanced accuracy",
+    "ECE raw",
+    "ECE",
+)
 
 
 def refresh(card: Path, metadata: dict[str, Any]) -> None:
@@ -45,6 +56,11 @@ def _summary(metadata: dict[str, Any], metrics: dict[str, Any]) -> str:
         ("parameters", f"{metadata['parameters']:,}"),
         ("file", f"{metadata['bytes'] / 1e6:.1f} MB"),
         ("epochs, seed", f"{metadata['epochs']}, {metadata['seed']}"),
+        ("faces: balanced accuracy", f"{metrics['mean_faces_balanced_accuracy']:.3f}"),
+        (
+            "clothes: balanced accuracy",
+            f"{metrics['mean_clothes_balanced_accuracy']:.3f}",
+        ),
         ("faces: calibration error", _before_after(metrics, "faces")),
         ("clothes: calibration error", _before_after(metrics, "clothes")),
         *((f"mean AUC, {name}", f"{value:.3f}") for name, value in groups.items()),
@@ -72,9 +88,8 @@ def _before_after(metrics: dict[str, Any], part: str) -> str:
 
 
 def _scores(scores: list[dict[str, Any]]) -> str:
-    head = ("label", "values", "positives", "AUC", "AP", "base rate", "ECE raw", "ECE")
     return _table(
-        head,
+        SCORE_COLUMNS,
         (
             (
                 score["label"],
@@ -83,6 +98,7 @@ def _scores(scores: list[dict[str, Any]]) -> str:
                 f"{score['auc']:.3f}",
                 f"{score['average_precision']:.3f}",
                 f"{score['base']:.3f}",
+                f"{score['balanced_accuracy']:.3f}",
                 f"{score['calibration_error_raw']:.3f}",
                 f"{score['calibration_error']:.3f}",
             )

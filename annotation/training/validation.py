@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +49,17 @@ class Cases:
 
 def cases(folder: Path, limit: int | None = None) -> Cases:
     """CelebA's validation split, a fifth of the street photos, their lower halves."""
-    rows = list(_cases(folder, limit))
+    return _seen(_cases(folder, limit, _kept))
+
+
+def learned(folder: Path, limit: int | None = None) -> Cases:
+    """Whole photos trained on, as `cases`: thresholds are chosen on them."""
+    found = _cases(folder, limit, _taught)
+    return _seen(case for case in found if case.kind != LOWER_HALF)
+
+
+def _seen(found: Iterable[Case]) -> Cases:
+    rows = list(found)
     with ThreadPoolExecutor(2) as pool:
         looks = list(pool.map(look, (row.photo for row in rows)))
     return Cases(
@@ -63,21 +73,27 @@ def cases(folder: Path, limit: int | None = None) -> Cases:
     )
 
 
-def _cases(folder: Path, limit: int | None) -> Iterator[Case]:
-    for example in filter(_kept, sources.celeba(folder, limit)):
+def _cases(
+    folder: Path, limit: int | None, chosen: Callable[[Example], bool]
+) -> Iterator[Case]:
+    for example in filter(chosen, sources.celeba(folder, limit)):
         faces = labels.celeba_face(example.labels)
         photos = labels.celeba_photo(example.labels)
         both = np.concatenate([faces, photos])
         yield Case(example.photo, CELEBA, both, example.labels, example.identity)
-    for example in filter(_kept, sources.clothing_co_parsing(folder, limit)):
+    for example in filter(chosen, sources.clothing_co_parsing(folder, limit)):
         photos = labels.ccp_photo(example.labels)
         yield from _street(example, photos)
-    for example in filter(_kept, sources.stanford_clothing(folder, limit)):
+    for example in filter(chosen, sources.stanford_clothing(folder, limit)):
         yield from _street(example, labels.stanford_photo(example.labels))
 
 
 def _kept(example: Example) -> bool:
     return example.validation
+
+
+def _taught(example: Example) -> bool:
+    return not example.validation
 
 
 def _street(example: Example, photos: Targets) -> Iterator[Case]:
