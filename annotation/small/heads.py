@@ -78,7 +78,8 @@ def width(heads: tuple[Head, ...]) -> int:
 SLICES: Final = slices(HEADS)
 WIDTH: Final = width(HEADS)
 
-# label -> {value: share}. A share is a stated prior where the label does not decide.
+# label -> {value: share}. A share is a stated prior where the label does not decide; a
+# value that annotators could have named and did not keeps next to none.
 # `brown` is not here: `brown_shares` splits it by how near the hair is to blonde.
 SPREAD: Final[Mapping[str, Mapping[str, Mapping[str, float]]]] = {
     "hair_color": {
@@ -89,12 +90,12 @@ SPREAD: Final[Mapping[str, Mapping[str, Mapping[str, float]]]] = {
         # Called neither black, brown, blonde, grey nor bald: another colour first of
         # all, or one between two, or too dark a photo to tell.
         "unnamed": {
-            "black": 0.05,
-            "brown": 0.2,
-            "blonde": 0.05,
-            "red": 0.3,
-            "dyed": 0.15,
-            NOT_VISIBLE: 0.25,
+            "black": 0.02,
+            "brown": 0.05,
+            "blonde": 0.02,
+            "red": 0.38,
+            "dyed": 0.23,
+            NOT_VISIBLE: 0.3,
         },
         "hidden": {NOT_VISIBLE: 1},
         "brown": {"brown": 1},
@@ -104,11 +105,11 @@ SPREAD: Final[Mapping[str, Mapping[str, Mapping[str, float]]]] = {
         "wavy": {"wavy": 1},
         # Called neither straight nor wavy: curly, or too short or tied up to tell.
         "unnamed": {
-            "straight": 0.1,
-            "wavy": 0.1,
-            "curly": 0.2,
-            "coily": 0.1,
-            NOT_VISIBLE: 0.5,
+            "straight": 0.03,
+            "wavy": 0.03,
+            "curly": 0.36,
+            "coily": 0.18,
+            NOT_VISIBLE: 0.4,
         },
         "hidden": {NOT_VISIBLE: 1},
     },
