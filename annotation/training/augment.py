@@ -14,6 +14,18 @@ MAX_DEGREES = 15.0
 
 
 @dataclass(frozen=True)
+class Changes:
+    """How far views are changed.
+
+    `zoom`: scaled by up to e**zoom either way; `hidden`: the share of views in which
+    something is held before a part.
+    """
+
+    zoom: float
+    hidden: float = 0.0
+
+
+@dataclass(frozen=True)
 class Augmented:
     """A changed view and how much of its resolution is left, in (0, 1]."""
 
@@ -22,13 +34,14 @@ class Augmented:
 
 
 def augment(
-    image: Image, size: tuple[int, int], zoom: float, rng: np.random.Generator
+    image: Image, size: tuple[int, int], changes: Changes, rng: np.random.Generator
 ) -> Augmented:
     """Turn, shift, scale, flip, shrink, compress and tint to `size` (height, width)."""
-    moved = _move(image, size, zoom, rng)
+    moved = _move(image, size, changes.zoom, rng)
     resolution = _resolution(rng)
     degraded = _compress(_shrink(moved, resolution), rng)
-    return Augmented(_tint(degraded, rng), resolution)
+    tinted = _tint(degraded, rng)
+    return Augmented(_hide(tinted, changes.hidden, rng), resolution)
 
 
 def plain(image: Image, size: tuple[int, int]) -> Image:
@@ -44,10 +57,10 @@ def _move(
     image: Image, size: tuple[int, int], zoom: float, rng: np.random.Generator
 ) -> Image:
     height, width = size
-    angle = float(np.clip(rng.normal(0, 7), -MAX_DEGREES, MAX_DEGREES))
+    angle = float(np.clip(rng.normal(0, 5), -MAX_DEGREES, MAX_DEGREES))
     scale = float(np.exp(rng.uniform(-zoom, zoom)))
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), angle, scale)
-    shift = rng.uniform(-0.06, 0.06, 2) * (width, height)
+    shift = rng.uniform(-0.05, 0.05, 2) * (width, height)
     matrix = np.column_stack([matrix[:, :2], matrix[:, 2] + shift])
     if rng.random() < 0.5:
         matrix[0] = -matrix[0]
@@ -61,9 +74,9 @@ def _move(
 
 def _resolution(rng: np.random.Generator) -> float:
     kind = rng.random()
-    if kind < 0.06:
+    if kind < 0.04:
         return float(rng.uniform(0.12, 0.4))
-    return float(rng.uniform(0.4, 1.0)) if kind < 0.35 else 1.0
+    return float(rng.uniform(0.4, 1.0)) if kind < 0.25 else 1.0
 
 
 def _shrink(image: Image, resolution: float) -> Image:
@@ -78,7 +91,7 @@ def _shrink(image: Image, resolution: float) -> Image:
 
 
 def _compress(image: Image, rng: np.random.Generator) -> Image:
-    if rng.random() > 0.3:
+    if rng.random() > 0.25:
         return image
     quality = int(rng.integers(30, 90))
     _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
@@ -92,3 +105,15 @@ def _tint(image: Image, rng: np.random.Generator) -> Image:
     levels: npt.NDArray[np.float64] = np.arange(256)[:, None] * gains
     table = np.clip((levels - 120) * contrast + 120, 0, 255).astype(np.uint8)
     return np.asarray(cv2.LUT(image, table[:, None, :]), np.uint8)
+
+
+def _hide(image: Image, share: float, rng: np.random.Generator) -> Image:
+    """A rectangle of one colour somewhere (random erasing: Zhong et al., 2020)."""
+    if share == 0 or rng.random() >= share:
+        return image
+    height, width = image.shape[:2]
+    rows, columns = (rng.uniform(0.15, 0.45, 2) * (height, width)).astype(int)
+    top, left = rng.integers(0, height - rows), rng.integers(0, width - columns)
+    hidden = image.copy()
+    hidden[top : top + rows, left : left + columns] = rng.integers(0, 256, 3)
+    return hidden

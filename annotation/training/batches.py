@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from annotation.small.heads import Head, slices
-from annotation.training.augment import augment, plain
+from annotation.training.augment import Changes, augment, plain
 from annotation.training.labels import detail_target
 from annotation.training.views import Views
 
@@ -79,7 +79,7 @@ def epoch(
     *,
     size: tuple[int, int],
     heads: tuple[Head, ...],
-    zoom: float,
+    changes: Changes,
     batch: int,
     rng: np.random.Generator,
 ) -> Iterator[Batch]:
@@ -87,7 +87,7 @@ def epoch(
     with ThreadPoolExecutor(1) as pool:
 
         def make(positions: Positions) -> Batch:
-            return _augmented(views.where(positions), size, heads, zoom, rng)
+            return _augmented(views.where(positions), size, heads, changes, rng)
 
         waiting: Future[Batch] | None = None
         # A batch of one has no variance to normalise by.
@@ -104,10 +104,10 @@ def _augmented(
     views: Views,
     size: tuple[int, int],
     heads: tuple[Head, ...],
-    zoom: float,
+    changes: Changes,
     rng: np.random.Generator,
 ) -> Batch:
-    changed = [augment(image, size, zoom, rng) for image in views.images]
+    changed = [augment(image, size, changes, rng) for image in views.images]
     targets = views.targets.copy()
     if "presence" in slices(heads):
         _lose_details(targets, [view.resolution for view in changed], heads)

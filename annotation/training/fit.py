@@ -16,6 +16,7 @@ from torch import Tensor
 
 from annotation.small.framing import FACE_SIDE, PHOTO_HEIGHT, PHOTO_WIDTH
 from annotation.small.heads import FACE_HEADS, PHOTO_HEADS, Head
+from annotation.training.augment import Changes
 from annotation.training.batches import (
     Batch,
     balanced,
@@ -29,12 +30,15 @@ from annotation.training.losses import (
     supervised_contrast,
 )
 from annotation.training.network import Branch, Encoder
+from annotation.training.ranking import mean_auc
 from annotation.training.views import CELEBA, CLOTHING, NEITHER, Views
 
 
 @dataclass(frozen=True)
 class Stage:
     """How one branch is trained, on views of `size` (height, width).
+
+    `share` of each source in an epoch; `judged`: the source that epochs are judged by.
 
     One size throughout: small views first cost less than half, and changing the size
     then cost more epochs than it had saved.
@@ -46,7 +50,8 @@ class Stage:
     epochs: int
     examples: int
     share: dict[int, float]
-    zoom: float
+    judged: int
+    changes: Changes
     peak_rate: float = 2e-3
     batch: int = 64  # many small steps: epochs are few
 
@@ -59,8 +64,9 @@ def face_stage(epochs: int, examples: int) -> Stage:
         size=(FACE_SIDE, FACE_SIDE),
         epochs=epochs,
         examples=examples,
-        share={CELEBA: 0.84, CLOTHING: 0.08, NEITHER: 0.08},
-        zoom=0.15,
+        share={CELEBA: 0.88, CLOTHING: 0.06, NEITHER: 0.06},
+        judged=CELEBA,
+        changes=Changes(zoom=0.12),
     )
 
 
@@ -72,9 +78,11 @@ def photo_stage(epochs: int, examples: int) -> Stage:
         size=(PHOTO_HEIGHT, PHOTO_WIDTH),
         epochs=epochs,
         examples=examples,
-        share={CELEBA: 0.3, CLOTHING: 0.7},
-        zoom=0.22,
+        share={CELEBA: 0.1, CLOTHING: 0.9},
+        judged=CLOTHING,
+        changes=Changes(zoom=0.25, hidden=0.4),
         peak_rate=1e-3,
+        batch=32,
     )
 
 
@@ -100,12 +108,10 @@ def train(
     torch.manual_seed(seed)
     run.mkdir(parents=True, exist_ok=True)
     encoder = Encoder()
-    train_faces = faces.where(~faces.validation)
-    train_photos = photos.where(~photos.validation)
     _train_branch(
         encoder.face,
-        train_faces,
-        face_stage(epochs, round(1.15 * (train_faces.source == CELEBA).sum())),
+        faces,
+        face_stage(epochs, round(1.13 * _kept(faces, CELEBA))),
         run,
         seed=seed,
         resume=resume,
@@ -113,8 +119,8 @@ def train(
     encoder.photo.trunk.load_state_dict(encoder.face.trunk.state_dict())
     _train_branch(
         encoder.photo,
-        train_photos,
-        photo_stage(2 * epochs, round(1.5 * (train_photos.source == CLOTHING).sum())),
+        photos,
+        photo_stage(2 * epochs, round(1.1 * _kept(photos, CLOTHING))),
         run,
         seed=seed,
         resume=resume,
@@ -122,25 +128,32 @@ def train(
     return encoder.eval()
 
 
+def _kept(views: Views, source: int) -> int:
+    return int(((views.source == source) & ~views.validation).sum())
+
+
 def _train_branch(
     branch: Branch, views: Views, stage: Stage, run: Path, *, seed: int, resume: bool
 ) -> None:
-    optimizer = torch.optim.AdamW(branch.parameters(), weight_decay=0.02)
+    optimizer = torch.optim.AdamW(branch.parameters(), weight_decay=0.05)
     checkpoint = run / f"{stage.name}.pt"
     first = _restore(branch, optimizer, checkpoint) if resume else 0
+    learned = views.where(~views.validation)
+    kept = views.where(views.validation & (views.source == stage.judged))
     for number in range(first, stage.epochs):
         # Each epoch draws from its own stream, so that a resumed run is the same run.
         stream = [seed, len(stage.name), number]
         torch.manual_seed(int(np.random.SeedSequence(stream).generate_state(1)[0]))
         started = time.monotonic()
         loss = _train_epoch(
-            branch, optimizer, views, stage, number, np.random.default_rng(stream)
+            branch, optimizer, learned, stage, number, np.random.default_rng(stream)
         )
         _save(branch, optimizer, checkpoint, done=number + 1)
         seconds = time.monotonic() - started
         print(  # noqa: T201 - progress is narration, on stderr
             f"{stage.name} {number + 1}/{stage.epochs}: "
-            f"loss {loss:.4f}, {seconds:.0f} s",
+            f"loss {loss:.4f}, ranking {ranking(branch, kept, stage):.4f}, "
+            f"{seconds:.0f} s",
             file=sys.stderr,
             flush=True,
         )
@@ -179,7 +192,7 @@ def _batches(views: Views, stage: Stage, rng: np.random.Generator) -> Iterator[B
         interleaved(views, positions, rng),
         size=stage.size,
         heads=stage.heads,
-        zoom=stage.zoom,
+        changes=stage.changes,
         batch=stage.batch,
         rng=rng,
     )
@@ -221,6 +234,14 @@ def _restore(branch: Branch, optimizer: torch.optim.Optimizer, path: Path) -> in
     branch.load_state_dict(progress["state"]["branch"])
     optimizer.load_state_dict(progress["state"]["optimizer"])
     return int(progress["done"])
+
+
+def ranking(branch: Branch, views: Views, stage: Stage) -> float:
+    """Mean AUC of the heads' classes on plain views; nan if none has positives."""
+    if not len(views.images):
+        return math.nan
+    logits = logits_of(branch, views, stage.size).numpy()
+    return mean_auc(logits, views.targets, stage.heads)
 
 
 @torch.no_grad()

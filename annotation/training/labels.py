@@ -29,19 +29,6 @@ UNKNOWN: Final = -1
 DETAIL_SHOWN: Final = 28
 DETAIL_LOST: Final = 18
 
-# Further CelebA labels that shape the embedding in training and are never answered.
-# Male and Young are left out: gender and age are declared, never inferred.
-AUXILIARY: Final = (
-    "Arched_Eyebrows",
-    "Bags_Under_Eyes",
-    "Bangs",
-    "Bushy_Eyebrows",
-    "Mouth_Slightly_Open",
-    "Receding_Hairline",
-    "Sideburns",
-    "Wearing_Lipstick",
-)
-
 Labels = Mapping[str, bool]
 
 
@@ -258,16 +245,6 @@ def _stanford_patterns(answers: Mapping[str, str]) -> list[str]:
     said = [p for p, key in _STANFORD_PATTERNS.items() if answers[key] == "2.0"]
     left = [p for p, key in _STANFORD_PATTERNS.items() if not answers[key]]
     return said or left
-
-
-def auxiliary(labels: Labels) -> Targets:
-    """The further CelebA labels, in the order of AUXILIARY."""
-    return np.array([labels[name] for name in AUXILIARY], np.int8)
-
-
-def unknown_auxiliary() -> Targets:
-    """Nothing known of the further labels."""
-    return np.full(len(AUXILIARY), UNKNOWN, np.int8)
 
 
 assert set(_CCP_ITEMS) == set(GARMENTS)  # noqa: S101 - a table against a table

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from annotation.small.framing import Box, Image, cut, face_frame, find_faces, letterbox
-from annotation.training import labels
+from annotation.training import further, labels
 from annotation.training.labels import Targets
 from annotation.training.sources import (
     Example,
@@ -23,14 +23,16 @@ from annotation.training.sources import (
 )
 
 FACE_SIDE: Final = 112  # as CelebA comes; augmentation resizes
-PHOTO_SIZE: Final = (192, 150)  # height, width: room for augmentation to zoom
+PHOTO_SIZE: Final = (192, 144)  # height, width: room for augmentation to zoom
 CELEBA, CLOTHING, NEITHER = 0, 1, 2
 
 
-# An example with what makes its photo targets, and its face targets if it has any.
-_Street = tuple[
-    Example, Callable[[Any], Targets], Callable[[Any, float], Targets] | None
-]
+@dataclass(frozen=True)
+class _Street:
+    example: Example
+    photo_targets: Callable[[Any], Targets]
+    auxiliary: Callable[[Any], Targets]
+    face_targets: Callable[[Any, float], Targets] | None = None
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,8 @@ def load(
     faces = list(celeba(folder, limit))
     ccp = list(clothing_co_parsing(folder, limit))
     stanford = list(stanford_clothing(folder, limit))
-    streets: list[_Street] = [(e, labels.ccp_photo, labels.ccp_face) for e in ccp]
-    streets += [(e, labels.stanford_photo, None) for e in stanford]
+    streets = [_Street(e, labels.ccp_photo, further.ccp, labels.ccp_face) for e in ccp]
+    streets += [_Street(e, labels.stanford_photo, further.stanford) for e in stanford]
     rng = np.random.default_rng(seed)
     return (
         Views.of(chain(map(_celeba_face, faces), _street_faces(streets, rng))),
@@ -100,7 +102,7 @@ def _celeba_face(example: Example) -> View:
     return View(
         example.photo,
         labels.celeba_face(example.labels),
-        labels.auxiliary(example.labels),
+        further.celeba(example.labels),
         example.identity,
         CELEBA,
         example.validation,
@@ -108,27 +110,24 @@ def _celeba_face(example: Example) -> View:
 
 
 def _celeba_photo(example: Example) -> View:
-    image = letterbox(example.photo, *PHOTO_SIZE)
-    return _without_identity(
-        image, labels.celeba_photo(example.labels), CELEBA, example.validation
+    return View(
+        letterbox(example.photo, *PHOTO_SIZE),
+        labels.celeba_photo(example.labels),
+        further.unknown(further.OF_CLOTHES),
+        -1,
+        CELEBA,
+        example.validation,
     )
 
 
-def _without_identity(
-    image: Image,
-    targets: Targets,
-    source: int,
-    validation: bool,  # noqa: FBT001
-) -> View:
-    unknown = labels.unknown_auxiliary()
-    return View(image, targets, unknown, -1, source, validation)
-
-
 def _street_photos(streets: list[_Street]) -> Iterator[View]:
-    for example, photo_targets, _ in streets:
-        yield _without_identity(
+    for street in streets:
+        example = street.example
+        yield View(
             letterbox(example.photo, *PHOTO_SIZE),
-            photo_targets(example.labels),
+            street.photo_targets(example.labels),
+            street.auxiliary(example.labels),
+            -1,
             CLOTHING,
             example.validation,
         )
@@ -137,22 +136,25 @@ def _street_photos(streets: list[_Street]) -> Iterator[View]:
 def _street_faces(streets: list[_Street], rng: np.random.Generator) -> Iterator[View]:
     """Faces found in street photos, and crops of them that hold no face."""
     with ThreadPoolExecutor(2) as pool:
-        found = pool.map(_face_above, (example.photo for example, *_ in streets))
-        for (example, _, face_targets), face in zip(streets, found, strict=True):
-            if face is not None and face_targets is not None:
-                yield _without_identity(
-                    cut(example.photo, face.frame(), FACE_SIDE),
-                    face_targets(example.labels, face.side),
-                    CLOTHING,
-                    example.validation,
-                )
+        found = pool.map(_face_above, (street.example.photo for street in streets))
+        for street, face in zip(streets, found, strict=True):
+            example, targets = street.example, street.face_targets
+            if face is not None and targets is not None:
+                seen = targets(example.labels, face.side)
+                yield _street_face(example, face.frame(), seen, CLOTHING)
             for frame in _faceless(example.photo, face, rng):
-                yield _without_identity(
-                    cut(example.photo, frame, FACE_SIDE),
-                    labels.no_face(),
-                    NEITHER,
-                    example.validation,
-                )
+                yield _street_face(example, frame, labels.no_face(), NEITHER)
+
+
+def _street_face(example: Example, frame: Box, targets: Targets, source: int) -> View:
+    return View(
+        cut(example.photo, frame, FACE_SIDE),
+        targets,
+        further.unknown(further.OF_FACES),
+        -1,
+        source,
+        example.validation,
+    )
 
 
 def _face_above(photo: Image) -> Box | None:

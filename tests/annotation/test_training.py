@@ -16,9 +16,11 @@ import torch
 from annotation.small.heads import FACE_HEADS, WIDTH, width
 from annotation.small.readout import Readout
 from annotation.training import fit
+from annotation.training.augment import Changes, augment
 from annotation.training.batches import balanced, interleaved, people_together
 from annotation.training.export import ExportError, _difference, _noise, export, slim
-from annotation.training.labels import AUXILIARY, UNKNOWN
+from annotation.training.further import OF_FACES
+from annotation.training.labels import UNKNOWN
 from annotation.training.losses import (
     known_binary_loss,
     partial_label_loss,
@@ -36,7 +38,8 @@ TINY = fit.Stage(
     epochs=4,
     examples=256,
     share={0: 1.0},
-    zoom=0.05,
+    judged=0,
+    changes=Changes(zoom=0.05),
     batch=16,
 )
 
@@ -54,7 +57,7 @@ def blocks(count: int = 48) -> Views:
     return Views(
         images,
         targets,
-        np.full((count, len(AUXILIARY)), UNKNOWN, np.int8),
+        np.full((count, len(OF_FACES)), UNKNOWN, np.int8),
         np.arange(count) // 2,
         np.zeros(count, np.int64),
         np.zeros(count, bool),
@@ -67,7 +70,7 @@ def trained(
     """A branch trained on the blocks; interrupted after some epochs if asked."""
     torch.manual_seed(3)
     run.mkdir(exist_ok=True)
-    branch = Branch(width(FACE_HEADS), len(AUXILIARY))
+    branch = Branch(width(FACE_HEADS), len(OF_FACES))
     epochs_seen = 0
     save = fit._save
 
@@ -121,6 +124,18 @@ def test_sources_are_sampled_in_their_shares_and_evenly() -> None:
     assert set(counts) <= {2, 3}
 
 
+def test_a_part_of_a_view_may_be_hidden_and_is_not_otherwise() -> None:
+    grey = np.full((64, 48, 3), 120, np.uint8)
+
+    def colours(hidden: float) -> int:
+        rng = np.random.default_rng(2)
+        changed = augment(grey, (64, 48), Changes(0.1, hidden), rng).image
+        return len(np.unique(changed.reshape(-1, 3), axis=0))
+
+    assert colours(0.0) == 1
+    assert colours(1.0) > 1
+
+
 def test_photos_of_one_person_share_a_batch() -> None:
     identity = np.array([4, 2, 4, -1, 2, 4])
     order = people_together(np.arange(6), identity, np.random.default_rng(1))
@@ -143,6 +158,18 @@ def test_it_learns_what_it_is_shown(tmp_path: Path) -> None:
     logits = fit.logits_of(branch, blocks(), (32, 32))
     blonde_over_black = logits[:, 4] - logits[:, 2]
     assert ((blonde_over_black > 0).numpy() == (np.arange(48) % 2 == 1)).mean() > 0.9
+
+
+def test_it_judges_an_epoch_by_photos_kept_from_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    views = blocks(96)
+    kept = Views(**{**views.__dict__, "validation": np.arange(96) >= 48})
+    torch.manual_seed(3)
+    branch = Branch(width(FACE_HEADS), len(OF_FACES))
+    fit._train_branch(branch, kept, TINY, tmp_path, seed=3, resume=False)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert float(last.split("ranking ")[1].split(",")[0]) > 0.9
 
 
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path: Path) -> None:
@@ -172,6 +199,14 @@ def test_the_exported_network_answers_as_torch_does(
     encoder: Encoder, tmp_path: Path
 ) -> None:
     assert export(encoder, tmp_path / "net.onnx") < 1e-3
+
+
+def test_a_face_reads_the_same_in_the_mirror(encoder: Encoder) -> None:
+    face, photo = _noise(3)
+    with torch.no_grad():
+        seen, mirrored = encoder(face, photo), encoder(face.flip(2), photo)
+    for one, other in zip(seen, mirrored, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_slimming_changes_answers_by_no_more_than_rounding() -> None:

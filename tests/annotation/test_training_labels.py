@@ -19,7 +19,7 @@ from annotation.small.heads import (
     readings,
     slices,
 )
-from annotation.training import labels
+from annotation.training import further, labels
 from annotation.training.labels import UNKNOWN, Targets
 
 CELEBA_NAMES = (
@@ -121,6 +121,22 @@ def test_patterns_nobody_agreed_on_stay_possible() -> None:
     assert {name for name, value in patterns.items() if value} == {"dotted"}
     worn = said(targets, PHOTO_HEADS, "accessories")
     assert (worn["necktie"], worn["scarf"], worn["bag"]) == (1, 0, UNKNOWN)
+
+
+def test_further_labels_stay_unknown_where_a_data_set_does_not_ask() -> None:
+    street = dict(zip(further.OF_CLOTHES, further.ccp({"boots"}), strict=True))
+    assert (street["boots"], street["heels"]) == (1, 0)
+    assert street["collar 2.0"] == UNKNOWN
+    asked = [name.split() for name in further.OF_CLOTHES if " " in name]
+    answers = {name: "" for name, _ in asked} | {"neckline": "2.0", "collar": "1.0"}
+    shop = dict(zip(further.OF_CLOTHES, further.stanford(answers), strict=True))
+    assert (shop["neckline 2.0"], shop["neckline 3.0"], shop["collar 2.0"]) == (1, 0, 0)
+    assert shop["boots"] == shop["red 2.0"] == UNKNOWN
+
+
+def test_gender_and_age_are_never_learned() -> None:
+    names = {name.split()[0].lower() for name in further.OF_FACES + further.OF_CLOTHES}
+    assert not names & {"male", "young", "gender", "attractive"}
 
 
 @pytest.mark.parametrize(("pixels", "target"), [(60, 1), (22, UNKNOWN), (12, 0)])

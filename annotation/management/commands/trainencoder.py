@@ -23,7 +23,7 @@ class Command(BaseCommand):
         parser.add_argument("--data", type=Path, default=settings.TRAINING_DATA)
         parser.add_argument("--out", type=Path, default=weights.FOLDER)
         parser.add_argument("--run", type=Path, default=Path(".twinby/training"))
-        parser.add_argument("--epochs", type=int, default=15)
+        parser.add_argument("--epochs", type=int, default=24)
         parser.add_argument("--seed", type=int, default=1)
         parser.add_argument("--limit", type=int, help="photos per data set, for a try")
         parser.add_argument("--card", type=Path, help="model card to bring up to date")
