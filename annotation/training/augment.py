@@ -99,9 +99,12 @@ def _compress(image: Image, rng: np.random.Generator) -> Image:
 
 
 def _tint(image: Image, rng: np.random.Generator) -> Image:
-    """Brightness, contrast and white balance, as one table per channel."""
-    contrast = rng.uniform(0.8, 1.2)
-    gains = rng.normal(1, 0.04, 3) * rng.uniform(0.85, 1.15)
+    """Brightness, contrast and white balance, as one table per channel.
+
+    Mild: hair that is tinted further has another colour.
+    """
+    contrast = rng.uniform(0.85, 1.15)
+    gains = rng.normal(1, 0.02, 3) * rng.uniform(0.9, 1.1)
     levels: npt.NDArray[np.float64] = np.arange(256)[:, None] * gains
     table = np.clip((levels - 120) * contrast + 120, 0, 255).astype(np.uint8)
     return np.asarray(cv2.LUT(image, table[:, None, :]), np.uint8)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +14,12 @@ import torch
 from torch import Tensor
 
 from annotation.small.heads import Head, slices
-from annotation.training.augment import Changes, augment, plain
+from annotation.training.augment import Augmented, Changes, augment, plain
 from annotation.training.labels import detail_target
 from annotation.training.views import Views
 
 CELEBA_FACE_PIXELS = 0.565 * 112  # the cascade's box on a CelebA frame
+PHOTOS_PER_PERSON = 4  # K of P x K
 
 Positions = npt.NDArray[np.int64]
 
@@ -29,6 +32,11 @@ class Batch:
     targets: Tensor
     auxiliary: Tensor
     identity: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on another device."""
+        columns = (self.images, self.targets, self.auxiliary, self.identity)
+        return Batch(*(column.to(device, non_blocking=True) for column in columns))
 
 
 def balanced(
@@ -56,77 +64,109 @@ def people_together(
     return np.asarray(shuffled[np.argsort(key, kind="stable")], np.int64)
 
 
+def with_company(
+    positions: Positions, identity: npt.NDArray[np.int64], rng: np.random.Generator
+) -> Positions:
+    """Of people with two photos at least, up to K each: what P x K batches are made of.
+
+    Positions whose person is unknown stay as they are.
+    """
+    shuffled = rng.permutation(positions)
+    who = identity[shuffled]
+    _, code, count = np.unique(who, return_inverse=True, return_counts=True)
+    order = np.argsort(code, kind="stable")
+    nth = np.empty(len(who), np.int64)
+    nth[order] = np.arange(len(who)) - np.repeat(count.cumsum() - count, count)
+    kept = (who < 0) | ((count[code] > 1) & (nth < PHOTOS_PER_PERSON))
+    return np.asarray(shuffled[kept], np.int64)
+
+
 def interleaved(
-    views: Views, positions: Positions, rng: np.random.Generator
+    source: Positions,
+    positions: Positions,
+    rng: np.random.Generator,
+    *,
+    together: Positions | None,
 ) -> Positions:
     """A random order in which every batch has about the same share of each source.
 
     Batch normalisation needs that: among faces only, its statistics are others than
     among faces and street corners, and what was learned on the one fails on the other.
+    `together`: identities whose photos are to be neighbours.
     """
     parts, keys = [], []
-    for source in np.unique(views.source[positions]):
-        own = positions[views.source[positions] == source]
-        parts.append(people_together(own, views.identity, rng))
+    for one in np.unique(source[positions]):
+        own = rng.permutation(positions[source[positions] == one])
+        parts.append(own if together is None else people_together(own, together, rng))
         keys.append((np.arange(len(own)) + rng.random()) / len(own))
     order = np.argsort(np.concatenate(keys), kind="stable")
     return np.asarray(np.concatenate(parts)[order], np.int64)
 
 
-def epoch(
-    views: Views,
-    order: Positions,
-    *,
-    size: tuple[int, int],
-    heads: tuple[Head, ...],
-    changes: Changes,
-    batch: int,
-    rng: np.random.Generator,
-) -> Iterator[Batch]:
-    """Augmented batches; the next is made while the last is learned from."""
-    with ThreadPoolExecutor(1) as pool:
+@dataclass(frozen=True)
+class Maker:
+    """Makes augmented batches of `size` (height, width), for these heads."""
 
-        def make(positions: Positions) -> Batch:
-            return _augmented(views.where(positions), size, heads, changes, rng)
+    views: Views
+    size: tuple[int, int]
+    heads: tuple[Head, ...]
+    changes: Changes
+    batch: int
 
-        waiting: Future[Batch] | None = None
+    def batches(self, order: Positions, rng: np.random.Generator) -> Iterator[Batch]:
+        """One epoch; the next batch is made while the last is learned from.
+
+        Every view is changed by its own stream of `rng`, whichever thread does it.
+        """
         # A batch of one has no variance to normalise by.
-        for start in range(0, len(order) - 1, batch):
-            following = pool.submit(make, order[start : start + batch])
+        starts = range(0, len(order) - 1, self.batch)
+        with ThreadPoolExecutor(1) as ahead, ThreadPoolExecutor(_threads()) as pool:
+            waiting: Future[Batch] | None = None
+            for start in starts:
+                positions = order[start : start + self.batch]
+                following = ahead.submit(self._make, positions, rng, pool)
+                if waiting is not None:
+                    yield waiting.result()
+                waiting = following
             if waiting is not None:
                 yield waiting.result()
-            waiting = following
-        if waiting is not None:
-            yield waiting.result()
+
+    def _make(
+        self, positions: Positions, rng: np.random.Generator, pool: ThreadPoolExecutor
+    ) -> Batch:
+        views = self.views.where(positions)
+        change = partial(augment, size=self.size, changes=self.changes)
+        changed = list(
+            pool.map(
+                lambda image, own: change(image, rng=own),
+                views.images,
+                rng.spawn(len(positions)),
+            )
+        )
+        targets = views.targets.copy()
+        if "presence" in slices(self.heads):
+            _lose_details(targets, changed, self.heads)
+        return Batch(
+            torch.from_numpy(np.stack([view.image for view in changed])),
+            torch.from_numpy(targets),
+            torch.from_numpy(views.auxiliary),
+            torch.from_numpy(views.identity),
+        )
 
 
-def _augmented(
-    views: Views,
-    size: tuple[int, int],
-    heads: tuple[Head, ...],
-    changes: Changes,
-    rng: np.random.Generator,
-) -> Batch:
-    changed = [augment(image, size, changes, rng) for image in views.images]
-    targets = views.targets.copy()
-    if "presence" in slices(heads):
-        _lose_details(targets, [view.resolution for view in changed], heads)
-    return Batch(
-        torch.from_numpy(np.stack([view.image for view in changed])),
-        torch.from_numpy(targets),
-        torch.from_numpy(views.auxiliary),
-        torch.from_numpy(views.identity),
-    )
+def _threads() -> int:
+    """Beside two cores of learning one thread keeps up; beside a GPU all are needed."""
+    return (os.cpu_count() or 2) if torch.cuda.is_available() else 1
 
 
 def _lose_details(
-    targets: npt.NDArray[np.int8], resolutions: list[float], heads: tuple[Head, ...]
+    targets: npt.NDArray[np.int8], changed: list[Augmented], heads: tuple[Head, ...]
 ) -> None:
     """A face shrunk to a few pixels no longer shows its details."""
     detail = slices(heads)["presence"].start + 1
-    for row, resolution in zip(targets, resolutions, strict=True):
+    for row, view in zip(targets, changed, strict=True):
         if row[detail] == 1:
-            row[detail] = detail_target(resolution * CELEBA_FACE_PIXELS)
+            row[detail] = detail_target(view.resolution * CELEBA_FACE_PIXELS)
 
 
 def plain_batches(views: Views, size: tuple[int, int], batch: int) -> Iterator[Tensor]:

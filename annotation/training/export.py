@@ -1,44 +1,49 @@
-"""From torch to one ONNX file with half-precision weights, checked against torch."""
+"""From torch to one ONNX file in 8 bits, checked against torch before it is rounded."""
 
 from __future__ import annotations
 
+import logging
+import tempfile
 import warnings
+from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
+from typing import Final
 
 import numpy as np
-import onnx
 import onnxruntime
 import torch
-from onnx import numpy_helper
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    QuantFormat,
+    QuantType,
+    quantize_static,
+)
+from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from annotation.small.framing import FACE_SIDE, PHOTO_HEIGHT, PHOTO_WIDTH
+from annotation.calibration.scaling import Floats
+from annotation.small.framing import FACE_SIDE, PHOTO_HEIGHT, PHOTO_WIDTH, Image
 from annotation.training.network import Encoder
 
-OPSET = 17
-TOLERANCE = 1e-3
-# Smaller tensors are kept whole: biases and statistics cost no space.
-HALVED_FROM = 256
+OPSET: Final = 17
+TOLERANCE: Final = 1e-3
+BATCH: Final = 64
+# Convolutions and what joins them; the heads stay in full precision.
+QUANTISED: Final = ("Conv", "Add", "Clip")
 
 
 class ExportError(Exception):
     """The exported network does not answer as the trained one does."""
 
 
-def slim(encoder: Encoder) -> Encoder:
-    """A copy to ship and measure: normalisation folded in, weights in half precision.
-
-    Folded first, since rounding must come last to survive the export exactly.
-    """
+def folded(encoder: Encoder) -> Encoder:
+    """A copy with normalisation folded into the weights before it."""
     copy = deepcopy(encoder).eval()
     for module in list(copy.modules()):
         if isinstance(module, nn.Sequential):
             _fold(module)
-    for parameter in copy.parameters():
-        if parameter.numel() >= HALVED_FROM:
-            parameter.data = parameter.data.half().float()
     return copy
 
 
@@ -61,18 +66,17 @@ def _affine(norm: nn.BatchNorm1d) -> nn.BatchNorm1d:
 
 
 def export(encoder: Encoder, path: Path) -> float:
-    """Write a slim network; the largest difference of its answers from torch's.
+    """Write a folded network; the largest difference of its answers from torch's.
 
     Inputs `face` and `photo`, uint8 RGB (n, h, w, 3); outputs `logits` and `features`.
     Raises ExportError if they differ by more than TOLERANCE.
     """
-    views = _noise(2)
     with warnings.catch_warnings():
         # The new exporter needs onnxscript, which nothing else here does.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             encoder,
-            views,
+            _noise(2),
             str(path),
             dynamo=False,
             opset_version=OPSET,
@@ -82,7 +86,6 @@ def export(encoder: Encoder, path: Path) -> float:
                 name: {0: "n"} for name in ("face", "photo", "logits", "features")
             },
         )
-    _store_halved(path)
     return _difference(encoder, path)
 
 
@@ -96,36 +99,68 @@ def _noise(count: int) -> tuple[torch.Tensor, torch.Tensor]:
     return face, photo
 
 
-def _store_halved(path: Path) -> None:
-    """Store large weights as float16; the runtime widens them once, when it loads."""
-    model = onnx.load(str(path))
-    for tensor in model.graph.initializer:
-        values = numpy_helper.to_array(tensor)
-        if values.dtype == np.float32 and values.size >= HALVED_FROM:
-            name = tensor.name
-            narrow = numpy_helper.from_array(values.astype(np.float16), name + "_half")
-            tensor.CopyFrom(narrow)
-            widen = onnx.helper.make_node(
-                "Cast", [name + "_half"], [name], to=onnx.TensorProto.FLOAT
-            )
-            model.graph.node.insert(0, widen)
-    onnx.checker.check_model(model)
-    onnx.save(model, str(path))
-
-
 def _difference(encoder: Encoder, path: Path) -> float:
-    session = onnxruntime.InferenceSession(
-        str(path), providers=["CPUExecutionProvider"]
-    )
-    views = _noise(5)
+    face, photo = _noise(5)
     with torch.no_grad():
-        expected = encoder(*views)
-    inputs = {"face": views[0].numpy(), "photo": views[1].numpy()}
-    answers = session.run(["logits", "features"], inputs)
+        expected = encoder(face, photo)
+    found = answers(path, face.numpy(), photo.numpy())
     worst = max(
         float(np.abs(answer - value.numpy()).max())
-        for answer, value in zip(answers, expected, strict=True)
+        for answer, value in zip(found, expected, strict=True)
     )
     if not worst <= TOLERANCE:
         raise ExportError(f"the exported network differs from torch by {worst:.2g}")
     return worst
+
+
+def quantise(source: Path, target: Path, faces: Image, photos: Image) -> None:
+    """Round an exported network's convolutions to 8 bits.
+
+    `faces` and `photos`, uint8 (n, h, w, 3), say how far its maps reach. Seven bits of
+    each weight are used: on processors without VNNI eight would overflow.
+    """
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.getLogger("root").setLevel(logging.ERROR)
+        prepared = Path(folder) / "prepared.onnx"
+        quant_pre_process(str(source), str(prepared))
+        quantize_static(
+            str(prepared),
+            str(target),
+            _Sample(faces, photos),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=list(QUANTISED),
+            per_channel=True,
+            reduce_range=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+
+
+class _Sample(CalibrationDataReader):  # type: ignore[misc]
+    """Batches of both views, once."""
+
+    def __init__(self, faces: Image, photos: Image) -> None:
+        self._batches = iter(list(_batches(faces, photos)))
+
+    def get_next(self) -> dict[str, Image] | None:
+        return next(self._batches, None)
+
+
+def answers(network: Path, faces: Image, photos: Image) -> tuple[Floats, Floats]:
+    """What an ONNX file answers: logits (n, WIDTH) and features (n, 512)."""
+    session = onnxruntime.InferenceSession(
+        str(network), providers=["CPUExecutionProvider"]
+    )
+    found = [
+        session.run(["logits", "features"], inputs)
+        for inputs in _batches(faces, photos)
+    ]
+    logits, features = (np.concatenate(column) for column in zip(*found, strict=True))
+    return logits, features
+
+
+def _batches(faces: Image, photos: Image) -> Iterator[dict[str, Image]]:
+    for start in range(0, len(faces), BATCH):
+        rows = slice(start, start + BATCH)
+        yield {"face": faces[rows], "photo": photos[rows]}

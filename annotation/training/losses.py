@@ -41,20 +41,3 @@ def known_binary_loss(logits: Tensor, targets: Tensor) -> Tensor:
     return functional.binary_cross_entropy_with_logits(
         logits[known], targets[known].float()
     )
-
-
-def supervised_contrast(
-    features: Tensor, identity: Tensor, temperature: float = 0.1
-) -> Tensor:
-    """SupCon (Khosla et al., 2020, eq. 2) over a batch; identity < 0 takes no part."""
-    kept = identity >= 0
-    features, identity = functional.normalize(features[kept]), identity[kept]
-    itself = torch.eye(len(identity), dtype=torch.bool)
-    same = (identity[:, None] == identity[None]) & ~itself
-    anchors = same.any(1)
-    if not anchors.any():
-        return features.sum() * 0
-    similarity = (features @ features.T / temperature).masked_fill(itself, -1e4)
-    log_p = functional.log_softmax(similarity, 1)
-    per_anchor = (log_p * same).sum(1)[anchors] / same.sum(1)[anchors]
-    return -per_anchor.mean()

@@ -1,15 +1,16 @@
-"""The compact network: two small convolutional branches, heads, and an embedding."""
+"""The network: two branches that begin as EfficientNet-Lite0, heads, an embedding."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from annotation.small.framing import FACE_SIDE, PHOTO_HEIGHT, PHOTO_WIDTH
 from annotation.small.heads import FACE_HEADS, PHOTO_HEADS, width
+from annotation.training import lite
 from annotation.training.further import OF_CLOTHES, OF_FACES
 
 BRANCH_WIDTH: Final = 256
@@ -18,53 +19,21 @@ DROPOUT: Final = 0.2
 FACE_SHARE, PHOTO_SHARE = 0.64, 0.36
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Channels of the stem, then (channels, blocks) of each stage of half the size."""
+class Pool(nn.Module):
+    """Maps (n, channels, h, w) -> (n, 3 channels): by place, the mean, the largest.
 
-    stem: int
-    stages: tuple[tuple[int, int], ...]
+    By place: every cell has its own weight per channel (MobileFaceNet, Chen et al.
+    2018), for a chin is not a fringe. The largest: an earring fills one cell.
+    """
 
-
-LAYOUT: Final = Layout(16, ((32, 1), (64, 2), (128, 2), (256, 1)))
-
-
-class Block(nn.Module):
-    """A residual pair of 3x3 convolutions; `stride` 2 halves height and width."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, channels: int, size: tuple[int, int]) -> None:
         super().__init__()
-        self.path = nn.Sequential(
-            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(outputs),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
-            nn.BatchNorm2d(outputs),
-        )
-        self.shortcut = nn.Sequential()
-        if stride > 1:
-            self.shortcut = nn.Sequential(
-                nn.AvgPool2d(stride),
-                nn.Conv2d(inputs, outputs, 1, bias=False),
-                nn.BatchNorm2d(outputs),
-            )
+        self.by_place = nn.Conv2d(channels, channels, size, groups=channels, bias=False)
+        nn.init.constant_(self.by_place.weight, 1 / (size[0] * size[1]))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.relu(self.path(x) + self.shortcut(x))
-
-
-def _trunk(layout: Layout) -> nn.Sequential:
-    layers: list[nn.Module] = [
-        nn.Conv2d(3, layout.stem, 3, 2, 1, bias=False),
-        nn.BatchNorm2d(layout.stem),
-        nn.ReLU(inplace=True),
-    ]
-    inputs = layout.stem
-    for channels, blocks in layout.stages:
-        layers.append(Block(inputs, channels, 2))
-        layers += [Block(channels, channels, 1) for _ in range(blocks - 1)]
-        inputs = channels
-    return nn.Sequential(*layers)
+    def forward(self, maps: Tensor) -> Tensor:
+        placed = self.by_place(maps).flatten(1)
+        return torch.cat([placed, maps.mean((2, 3)), maps.amax((2, 3))], 1)
 
 
 class Branch(nn.Module):
@@ -73,26 +42,52 @@ class Branch(nn.Module):
     `further` are the logits of labels that only shape the features in training.
     """
 
-    def __init__(self, logits: int, further: int) -> None:
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(
+        self, size: tuple[int, int], logits: int, further: int, *, stages: int
+    ) -> None:
         super().__init__()
-        self.trunk = _trunk(LAYOUT)
+        self.size = size
+        self.middle, self.top = lite.trunk(stages)
+        middle, top = lite.STAGES[lite.LAST_AT_A_SIXTEENTH - 1], lite.STAGES[stages - 1]
+        self.pool_middle = Pool(middle.channels, _cells(size, 16))
+        self.pool_top = Pool(top.channels, _cells(size, 32))
         # Without an affine part the features are centred, as similarity wants them.
         self.features = nn.Sequential(
-            nn.Linear(2 * LAYOUT.stages[-1][0], BRANCH_WIDTH, bias=False),
+            nn.Linear(3 * (middle.channels + top.channels), BRANCH_WIDTH, bias=False),
             nn.BatchNorm1d(BRANCH_WIDTH, affine=False),
         )
         self.dropout = nn.Dropout(DROPOUT)
         self.heads = nn.Linear(BRANCH_WIDTH, logits)
         self.further = nn.Linear(BRANCH_WIDTH, further)
+        self.register_buffer("mean", torch.tensor(lite.MEAN)[:, None, None])
+        self.register_buffer("spread", torch.tensor(lite.SPREAD)[:, None, None])
 
     def forward(self, view: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        pixels = view.permute(0, 3, 1, 2).float().sub(127.5).div(64.0)
-        maps = self.trunk(pixels.contiguous(memory_format=torch.channels_last))
-        # The largest answer too: an earring fills one cell of the map.
-        pooled = torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], 1)
-        features = self.features(pooled)
+        pixels = (view.permute(0, 3, 1, 2).float() - self.mean) / self.spread
+        middle = self.middle(pixels.contiguous(memory_format=torch.channels_last))
+        pooled = [self.pool_middle(middle), self.pool_top(self.top(middle))]
+        features = self.features(torch.cat(pooled, 1))
         used = self.dropout(features)
         return features, self.heads(used), self.further(used)
+
+
+def _cells(size: tuple[int, int], pixels: int) -> tuple[int, int]:
+    return -(-size[0] // pixels), -(-size[1] // pixels)
+
+
+def face_branch() -> Branch:
+    """Shorter by a stage: a face fills its view, and its labels are details."""
+    size = (FACE_SIDE, FACE_SIDE)
+    return Branch(size, width(FACE_HEADS), len(OF_FACES), stages=6)
+
+
+def photo_branch() -> Branch:
+    """All of the trunk's stages: garments are things, as ImageNet's are."""
+    size = (PHOTO_HEIGHT, PHOTO_WIDTH)
+    return Branch(size, width(PHOTO_HEADS), len(OF_CLOTHES), stages=7)
 
 
 class Encoder(nn.Module):
@@ -100,11 +95,11 @@ class Encoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.face = Branch(width(FACE_HEADS), len(OF_FACES))
-        self.photo = Branch(width(PHOTO_HEADS), len(OF_CLOTHES))
+        self.face = face_branch()
+        self.photo = photo_branch()
 
     def forward(self, face: Tensor, photo: Tensor) -> tuple[Tensor, Tensor]:
-        face_features, face_logits = _both_ways(self.face, face)
+        face_features, face_logits, _ = self.face(face)
         photo_features, photo_logits, _ = self.photo(photo)
         # A crop that holds no face must not speak for one.
         weight = torch.sigmoid(face_logits[:, :1]) * FACE_SHARE**0.5
@@ -116,13 +111,3 @@ class Encoder(nn.Module):
             1,
         )
         return torch.cat([face_logits, photo_logits], 1), functional.normalize(whole)
-
-
-def _both_ways(branch: Branch, view: Tensor) -> tuple[Tensor, Tensor]:
-    """Features and logits, each the mean of those of the view and its mirror image."""
-    features, logits, _ = branch(torch.cat([view, view.flip(2)]))
-    return _paired_mean(features), _paired_mean(logits)
-
-
-def _paired_mean(values: Tensor) -> Tensor:
-    return values.reshape(2, -1, values.shape[1]).mean(0)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,33 +18,40 @@ import torch
 
 from annotation.small.heads import FACE_HEADS, WIDTH, width
 from annotation.small.readout import Readout
-from annotation.training import fit
+from annotation.training import fit, lite, recipe
 from annotation.training.augment import Changes, augment
-from annotation.training.batches import balanced, interleaved, people_together
-from annotation.training.export import ExportError, _difference, _noise, export, slim
-from annotation.training.further import OF_FACES
-from annotation.training.labels import UNKNOWN
-from annotation.training.losses import (
-    known_binary_loss,
-    partial_label_loss,
-    supervised_contrast,
+from annotation.training.batches import (
+    PHOTOS_PER_PERSON,
+    balanced,
+    interleaved,
+    people_together,
+    with_company,
 )
+from annotation.training.export import (
+    ExportError,
+    _difference,
+    _noise,
+    answers,
+    export,
+    folded,
+    quantise,
+)
+from annotation.training.further import OF_FACES
+from annotation.training.judging import Judgement
+from annotation.training.judging import answers as answers_of
+from annotation.training.labels import UNKNOWN
+from annotation.training.learning import Course, one_epoch, optimizer_of
+from annotation.training.losses import known_binary_loss, partial_label_loss
+from annotation.training.metric import Contrast, MetricLoss, Triplets
 from annotation.training.network import Branch, Encoder
 from annotation.training.pipeline import Plan, train_encoder
+from annotation.training.recipe import BranchRecipe, Stage
+from annotation.training.run import CURVES, Epoch, Run
 from annotation.training.views import Views
 
 pytestmark = pytest.mark.torch
-TINY = fit.Stage(
-    name="face",
-    heads=FACE_HEADS,
-    size=(32, 32),
-    epochs=4,
-    examples=256,
-    share={0: 1.0},
-    judged=0,
-    changes=Changes(zoom=0.05),
-    batch=16,
-)
+SIZE = (32, 32)
+LEARN = Stage("fine-tuning", epochs=4, rate=2e-3, trunk_rate=2e-3, metric=0.1)
 
 
 def blocks(count: int = 48) -> Views:
@@ -64,30 +74,49 @@ def blocks(count: int = 48) -> Views:
     )
 
 
-def trained(
-    run: Path, *, stop_after: int | None = None, resume: bool = False
+def course(*stages: Stage, views: Views | None = None, frozen: int = 0) -> Course:
+    """A tiny face branch with random weights, and what it is to be taught."""
+    torch.manual_seed(3)
+    own = blocks() if views is None else views
+    kept = own.validation
+    return Course(
+        name="face",
+        branch=Branch(SIZE, width(FACE_HEADS), len(OF_FACES), stages=6),
+        heads=FACE_HEADS,
+        learned=own.where(~kept),
+        kept=own.where(kept if kept.any() else ~kept),
+        recipe=BranchRecipe(
+            batch=16,
+            shares={0: 1.0},
+            changes=Changes(zoom=0.05),
+            stages=stages or (LEARN,),
+            frozen_blocks=frozen,
+        ),
+        seed=3,
+        examples=256,
+    )
+
+
+def taught(
+    folder: Path, *, stop_after: int | None = None, resume: bool = False
 ) -> Branch:
     """A branch trained on the blocks; interrupted after some epochs if asked."""
-    torch.manual_seed(3)
-    run.mkdir(exist_ok=True)
-    branch = Branch(width(FACE_HEADS), len(OF_FACES))
-    epochs_seen = 0
-    save = fit._save
+    own, run = course(), Run(folder, "", resume=resume)
+    save, epochs_seen = run.save, 0
 
-    def stopping(*args: object, **kept: object) -> None:
+    def stopping(name: str, state: dict[str, Any]) -> None:
         nonlocal epochs_seen
-        save(*args, **kept)  # type: ignore[arg-type]
+        save(name, state)
         epochs_seen += 1
         if epochs_seen == stop_after:
             raise KeyboardInterrupt
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fit, "_save", stopping)
-        try:
-            fit._train_branch(branch, blocks(), TINY, run, seed=3, resume=resume)
-        except KeyboardInterrupt:
-            assert stop_after is not None
-    return branch.eval()
+    run.save = stopping  # type: ignore[method-assign]
+    try:
+        fit.teach(own, run)
+    except KeyboardInterrupt:
+        assert stop_after is not None
+    return own.branch.eval()
 
 
 def test_a_label_that_can_mean_two_classes_is_satisfied_by_either() -> None:
@@ -107,12 +136,28 @@ def test_missing_labels_teach_nothing() -> None:
     assert not logits.grad.any()
 
 
-def test_contrast_is_lower_where_one_persons_photos_are_alike() -> None:
+@pytest.mark.parametrize("loss", [Triplets(hard=True), Contrast(), Contrast(5)])
+def test_metric_losses_are_lower_where_one_persons_photos_are_alike(
+    loss: MetricLoss,
+) -> None:
     identity = torch.tensor([0, 0, 1, 1, -1])
     apart = torch.eye(5)
     alike = apart[[0, 0, 2, 2, 4]]
-    assert supervised_contrast(alike, identity) < supervised_contrast(apart, identity)
-    assert supervised_contrast(apart, torch.arange(5)) == 0
+    assert loss(alike, identity) < loss(apart, identity)
+
+
+def test_photos_of_unknown_people_teach_nobody_apart() -> None:
+    features = torch.randn(4, 5, requires_grad=True)
+    for loss in (Triplets(hard=True), Contrast(), Contrast(5)):
+        assert loss(features, torch.full((4,), -1)) == 0
+
+
+def test_people_come_with_company() -> None:
+    identity = np.array([7] * 6 + [8, 9, 9, -1])
+    kept = with_company(np.arange(10), identity, np.random.default_rng(2))
+    assert np.bincount(identity[kept] + 1, minlength=11).tolist() == [
+        1, 0, 0, 0, 0, 0, 0, 0, PHOTOS_PER_PERSON, 0, 2,
+    ]  # fmt: skip
 
 
 def test_sources_are_sampled_in_their_shares_and_evenly() -> None:
@@ -147,37 +192,127 @@ def test_photos_of_one_person_share_a_batch() -> None:
 def test_every_batch_has_its_share_of_each_source() -> None:
     views = blocks(60)
     mixed = Views(**{**views.__dict__, "source": np.repeat([0, 1], [48, 12])})
-    order = interleaved(mixed, np.arange(60), np.random.default_rng(4))
+    rng = np.random.default_rng(4)
+    order = interleaved(mixed.source, np.arange(60), rng, together=None)
     assert sorted(order) == list(range(60))
     per_batch = [(mixed.source[order[i : i + 10]] == 1).sum() for i in range(0, 60, 10)]
     assert set(per_batch) <= {1, 2, 3}
 
 
 def test_it_learns_what_it_is_shown(tmp_path: Path) -> None:
-    branch = trained(tmp_path)
-    logits = fit.logits_of(branch, blocks(), (32, 32))
+    _, logits = answers_of(taught(tmp_path), blocks())
     blonde_over_black = logits[:, 4] - logits[:, 2]
-    assert ((blonde_over_black > 0).numpy() == (np.arange(48) % 2 == 1)).mean() > 0.9
+    assert ((blonde_over_black > 0) == (np.arange(48) % 2 == 1)).mean() > 0.9
 
 
-def test_it_judges_an_epoch_by_photos_kept_from_training(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_it_judges_an_epoch_by_photos_kept_from_training(tmp_path: Path) -> None:
     views = blocks(96)
     kept = Views(**{**views.__dict__, "validation": np.arange(96) >= 48})
-    torch.manual_seed(3)
-    branch = Branch(width(FACE_HEADS), len(OF_FACES))
-    fit._train_branch(branch, kept, TINY, tmp_path, seed=3, resume=False)
-    last = capsys.readouterr().err.splitlines()[-1]
-    assert float(last.split("ranking ")[1].split(",")[0]) > 0.9
+    run = Run(tmp_path, "", resume=False)
+    fit.teach(course(views=kept), run)
+    assert max(epoch.ranking for epoch in run.epochs()) > 0.9
 
 
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path: Path) -> None:
-    whole = trained(tmp_path / "whole").state_dict()
-    trained(tmp_path / "broken", stop_after=2)
-    resumed = trained(tmp_path / "broken", resume=True).state_dict()
+    whole = taught(tmp_path / "whole").state_dict()
+    taught(tmp_path / "broken", stop_after=2)
+    resumed = taught(tmp_path / "broken", resume=True).state_dict()
     for name, value in whole.items():
         torch.testing.assert_close(resumed[name], value)
+
+
+def test_a_run_is_not_gone_on_with_by_another_recipe(tmp_path: Path) -> None:
+    Run(tmp_path, "seed = 1", resume=False)
+    with pytest.raises(FileExistsError):
+        Run(tmp_path, "seed = 2", resume=True)
+
+
+def test_a_stage_that_gains_nothing_stops_early(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("annotation.training.learning.judge", lambda *_: STANDSTILL)
+    run = Run(tmp_path, "", resume=False)
+    patient = replace(LEARN, epochs=9, patience=2)
+    fit.teach(course(patient), run)
+    assert len(run.epochs()) == 3
+
+
+STANDSTILL = Judgement(ranking=0.7, recall_at_1=0.1)
+
+
+def test_a_warm_up_changes_the_new_layers_only() -> None:
+    warm_up = replace(LEARN, trunk_rate=0.0)
+    changed = changed_by(course(warm_up), warm_up)
+    assert "heads.weight" in changed
+    assert not [name for name in changed if name.startswith(("middle", "top"))]
+
+
+def test_frozen_blocks_stay_as_they_were() -> None:
+    changed = changed_by(course(LEARN, frozen=2), LEARN)
+    blocks = {name.split(".")[1] for name in changed if name.startswith("middle")}
+    assert "2" in blocks
+    assert blocks.isdisjoint({"0", "1"})
+
+
+def changed_by(own: Course, stage: Stage) -> set[str]:
+    """Names of what one epoch of the stage changes, statistics included."""
+    before = {name: value.clone() for name, value in own.branch.state_dict().items()}
+    one_epoch(own, stage, "", 1, optimizer_of(own, stage))
+    after = own.branch.state_dict()
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+@pytest.mark.parametrize(
+    ("ranking", "recall", "kept"),
+    [(0.9, 0.3, True), (0.8, 0.3, False), (0.9, 0.1, False)],
+)
+def test_refinement_is_kept_where_it_helps_and_costs_nothing(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    ranking: float,
+    recall: float,
+    kept: bool,
+) -> None:
+    refine = replace(LEARN, name="refinement", epochs=1, people=True)
+    own = course(refine)
+    monkeypatch.setattr(
+        "annotation.training.learning.judge", lambda *_: Judgement(ranking, recall)
+    )
+    monkeypatch.setattr(fit, "judge", lambda *_: Judgement(0.9, 0.2))
+    before = {name: value.clone() for name, value in own.branch.state_dict().items()}
+    run = Run(tmp_path, "", resume=False)
+    fit.teach(own, run)
+    after = own.branch.state_dict()
+    assert kept != all(torch.equal(before[name], after[name]) for name in before)
+    assert [epoch.metric_loss for epoch in run.epochs()] == ["triplet", "supcon"]
+
+
+def test_a_run_draws_its_curves(tmp_path: Path) -> None:
+    run = Run(tmp_path, "", resume=False)
+    for number, stage in enumerate(("warm-up", "fine-tuning"), 1):
+        run.tell(Epoch("face", stage, "", number, {"labels": 2.0}, 0.8, 0.1, 1.0))
+    assert (tmp_path / CURVES).read_bytes().startswith(b"\x89PNG")
+    assert [epoch.stage for epoch in run.epochs()] == ["warm-up", "fine-tuning"]
+
+
+def test_training_starts_from_what_imagenet_taught() -> None:
+    middle, top = lite.trunk(7)
+    lite.start_from_imagenet(middle, top)
+    weights = lite._learned()
+    stem, last = "_conv_stem.weight", "_blocks.15._project_conv.weight"
+    assert torch.equal(middle.state_dict()["0.0.weight"], weights[stem])
+    assert torch.equal(top.state_dict()["4.path.6.weight"], weights[last])
+
+
+def test_other_weights_than_expected_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lite, "SHA256", "0" * 64)
+    with pytest.raises(lite.PretrainedError, match="not the file"):
+        lite.start_from_imagenet(*lite.trunk(6))
+    monkeypatch.setattr(lite, "PACKAGE", "not_installed_at_all")
+    with pytest.raises(lite.PretrainedError, match=r"vlm\.txt"):
+        lite.start_from_imagenet(*lite.trunk(6))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -192,41 +327,50 @@ def encoder() -> Encoder:
     torch.manual_seed(1)
     encoder = Encoder()
     encoder(*_noise(8))
-    return slim(encoder)
+    return encoder.eval()
 
 
 def test_the_exported_network_answers_as_torch_does(
     encoder: Encoder, tmp_path: Path
 ) -> None:
-    assert export(encoder, tmp_path / "net.onnx") < 1e-3
+    assert export(folded(encoder), tmp_path / "net.onnx") < 1e-3
 
 
-def test_a_face_reads_the_same_in_the_mirror(encoder: Encoder) -> None:
-    face, photo = _noise(3)
+def test_folding_changes_no_answer(encoder: Encoder) -> None:
     with torch.no_grad():
-        seen, mirrored = encoder(face, photo), encoder(face.flip(2), photo)
-    for one, other in zip(seen, mirrored, strict=True):
-        torch.testing.assert_close(one, other)
+        before, after = encoder(*_noise(3)), folded(encoder)(*_noise(3))
+    for one, other in zip(before, after, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
 
 
-def test_slimming_changes_answers_by_no_more_than_rounding() -> None:
-    torch.manual_seed(2)
-    encoder = Encoder()
-    encoder(*_noise(8))
-    encoder.eval()
-    with torch.no_grad():
-        before, after = encoder(*_noise(3)), slim(encoder)(*_noise(3))
-    torch.testing.assert_close(after[1], before[1], atol=0.01, rtol=0)
+def test_rounding_to_eight_bits_keeps_the_answers_and_saves_space(
+    encoder: Encoder, tmp_path: Path
+) -> None:
+    exact, rounded = tmp_path / "exact.onnx", tmp_path / "rounded.onnx"
+    export(folded(encoder), exact)
+    views = [view.numpy() for view in _noise(8)]
+    quantise(exact, rounded, *views)
+    before, after = (answers(file, *views)[1] for file in (exact, rounded))
+    assert (before * after).sum(1).mean() > 0.95
+    assert rounded.stat().st_size < exact.stat().st_size / 2
 
 
 def test_an_export_that_answers_otherwise_is_refused(
     encoder: Encoder, tmp_path: Path
 ) -> None:
-    path = tmp_path / "net.onnx"
-    export(encoder, path)
-    torch.nn.init.constant_(encoder.photo.heads.bias, 1)
+    path, shipped = tmp_path / "net.onnx", folded(encoder)
+    export(shipped, path)
+    torch.nn.init.constant_(shipped.photo.heads.bias, 1)
     with pytest.raises(ExportError):
-        _difference(encoder, path)
+        _difference(shipped, path)
+
+
+def quick(folder: Path) -> Path:
+    """The shipped recipe with one epoch a stage and small batches."""
+    text = re.sub(r"epochs = \d+", "epochs = 1", recipe.DEFAULT.read_text())
+    path = folder / "quick.toml"
+    path.write_text(re.sub(r"batch = \d+", "batch = 8", text))
+    return path
 
 
 @pytest.mark.data
@@ -239,7 +383,7 @@ def test_it_trains_from_real_photos_to_described_weights(tmp_path: Path) -> None
         out=tmp_path / "out",
         name="tiny",
         run=tmp_path / "run",
-        epochs=1,
+        recipe=quick(tmp_path),
         limit=24,
     )
     metadata = train_encoder(plan)

@@ -23,8 +23,7 @@ class Command(BaseCommand):
         parser.add_argument("--data", type=Path, default=settings.TRAINING_DATA)
         parser.add_argument("--out", type=Path, default=weights.FOLDER)
         parser.add_argument("--run", type=Path, default=Path(".twinby/training"))
-        parser.add_argument("--epochs", type=int, default=24)
-        parser.add_argument("--seed", type=int, default=1)
+        parser.add_argument("--config", type=Path, help="a recipe, as TOML")
         parser.add_argument("--limit", type=int, help="photos per data set, for a try")
         parser.add_argument("--card", type=Path, help="model card to bring up to date")
         parser.add_argument("--resume", action="store_true", help="go on with --run")
@@ -35,15 +34,22 @@ class Command(BaseCommand):
             raise CommandError(f"There is no data folder {options['data']}.")
         try:
             # torch is not part of what the product needs to run.
-            from annotation.training import report
+            from annotation.training import recipe, report
+            from annotation.training.lite import PretrainedError
             from annotation.training.pipeline import Plan, train_encoder
         except ImportError as missing:
             raise CommandError(
                 f"Training needs {missing.name}: install requirements/vlm.txt."
             ) from missing
-        names = ("data", "out", "run", "epochs", "seed", "limit", "resume")
+        names = ("data", "out", "run", "limit", "resume")
         chosen = {name: options[name] for name in names}
-        metadata = train_encoder(Plan(name=weights.NAME, **chosen))
+        plan = Plan(
+            name=weights.NAME, recipe=options["config"] or recipe.DEFAULT, **chosen
+        )
+        try:
+            metadata = train_encoder(plan)
+        except (recipe.RecipeError, PretrainedError, FileExistsError) as error:
+            raise CommandError(str(error)) from error
         if options["card"]:
             report.refresh(options["card"], metadata)
         self.stdout.write(json.dumps(metadata["metrics"], indent=1))

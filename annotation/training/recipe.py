@@ -1,0 +1,138 @@
+"""How an encoder is trained, read from a TOML file: `recipes/small.toml` shows all."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Set
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+from annotation.training.augment import Changes
+from annotation.training.views import CELEBA, CLOTHING, NEITHER
+
+DEFAULT: Final = Path(__file__).parent / "recipes" / "small.toml"
+SOURCES: Final = {"celeba": CELEBA, "clothing": CLOTHING, "neither": NEITHER}
+STARTS: Final = ("imagenet", "nothing")
+
+
+class RecipeError(Exception):
+    """The file does not say how to train; the message names the place."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Some epochs alike. `rate`: the highest of AdamW, `trunk_rate`: the trunk's.
+
+    `metric`: weight of the metric loss. `people`: batches of P people x K photos.
+    """
+
+    name: str
+    epochs: int
+    rate: float
+    trunk_rate: float
+    metric: float = 0.0
+    people: bool = False
+    patience: int = 5
+
+
+@dataclass(frozen=True)
+class BranchRecipe:
+    """How one branch is trained. `shares`: of the sources in an epoch's views."""
+
+    batch: int
+    shares: dict[int, float]
+    changes: Changes
+    stages: tuple[Stage, ...]
+    frozen_blocks: int = 0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The whole: the same recipe and data give the same weights on one machine."""
+
+    seed: int
+    start: str
+    face: BranchRecipe
+    photo: BranchRecipe
+
+    @property
+    def epochs(self) -> dict[str, int]:
+        """Of each branch, all its stages together."""
+        return {
+            name: sum(stage.epochs for stage in branch.stages)
+            for name, branch in (("face", self.face), ("photo", self.photo))
+        }
+
+
+def read(path: Path = DEFAULT) -> Recipe:
+    """Raises RecipeError with what is wrong and where."""
+    try:
+        told = tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(f"{path} cannot be read: {error}") from error
+    _check_keys(told, {"seed", "start", "face", "photo"}, "the file")
+    if told["start"] not in STARTS:
+        raise RecipeError(f"start is one of {', '.join(STARTS)}")
+    seed = _number(told, "seed", "the file", least=0, kind=int)
+    face, photo = (_branch(told[name], name) for name in ("face", "photo"))
+    return Recipe(int(seed), told["start"], face, photo)
+
+
+def _branch(told: Any, name: str) -> BranchRecipe:
+    keys = {"batch", "shares", "zoom", "hidden", "stages"}
+    _check_keys(told, keys, f"[{name}]", optional={"frozen_blocks"})
+    shares = told["shares"]
+    if not isinstance(shares, dict) or not shares or set(shares) - set(SOURCES):
+        raise RecipeError(f"[{name}] shares is a table of {', '.join(SOURCES)}")
+    if not told["stages"]:
+        raise RecipeError(f"[[{name}.stages]] is missing")
+    return BranchRecipe(
+        batch=int(_number(told, "batch", name, least=2, kind=int)),
+        shares={SOURCES[key]: _number(shares, key, name) for key in shares},
+        changes=Changes(
+            zoom=_number(told, "zoom", name), hidden=_number(told, "hidden", name)
+        ),
+        stages=tuple(_stage(one, name) for one in told["stages"]),
+        frozen_blocks=int(told.get("frozen_blocks", 0)),
+    )
+
+
+def _stage(told: Any, branch: str) -> Stage:
+    needed = {field.name for field in fields(Stage) if field.default is MISSING}
+    optional = {field.name for field in fields(Stage)} - needed
+    place = f"[[{branch}.stages]]"
+    _check_keys(told, needed, place, optional=optional)
+    for key, least in (("epochs", 1), ("patience", 1)):
+        if key in told:
+            _number(told, key, place, least=least, kind=int)
+    for key in {"rate", "trunk_rate", "metric"} & set(told):
+        _number(told, key, place)
+    return Stage(**told)
+
+
+def _check_keys(
+    told: Any, needed: set[str], place: str, *, optional: Set[str] = frozenset()
+) -> None:
+    if not isinstance(told, dict):
+        raise RecipeError(f"{place} is not a table")
+    if missing := sorted(needed - set(told)):
+        raise RecipeError(f"{place} lacks {', '.join(missing)}")
+    if unknown := sorted(set(told) - needed - optional):
+        raise RecipeError(f"{place} has unknown {', '.join(unknown)}")
+
+
+def _number(
+    told: dict[str, Any],
+    key: str,
+    place: str,
+    *,
+    least: float = 0.0,
+    kind: type[int] | tuple[type, ...] = (int, float),
+) -> float:
+    value = told[key]
+    fits = isinstance(value, kind) and not isinstance(value, bool)
+    if not fits or not math.isfinite(value) or value < least:
+        raise RecipeError(f"{place}: {key} is a number of at least {least:g}")
+    return float(value)

@@ -1,0 +1,62 @@
+"""A recipe is read whole, or refused with the place that is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="training needs requirements/vlm.txt")
+
+from django.core.management import CommandError, call_command
+
+from annotation.training import recipe
+from annotation.training.recipe import RecipeError
+
+pytestmark = pytest.mark.torch
+SHIPPED = recipe.DEFAULT.read_text()
+
+
+def test_the_shipped_recipe_can_be_read() -> None:
+    found = recipe.read()
+    assert found.start == "imagenet"
+    assert [stage.name for stage in found.face.stages] == [
+        "warm-up",
+        "fine-tuning",
+        "refinement",
+    ]
+    assert found.epochs["face"] == sum(stage.epochs for stage in found.face.stages)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("seed = 1", "seed = -1", "seed is a number of at least 0"),
+        ('start = "imagenet"', 'start = "moon"', "start is one of imagenet, nothing"),
+        ("batch = 64", "batch = 1", "face: batch is a number of at least 2"),
+        ("batch = 64", "", "[face] lacks batch"),
+        ("celeba = 0.88", "faces = 0.88", "[face] shares is a table of celeba"),
+        ("trunk_rate = 6e-4", 'trunk_rate = "fast"', "trunk_rate is a number"),
+        ("patience", "patiense", "unknown patiense"),
+        ("[photo]", "[photos]", "the file has unknown photos"),
+        ("seed = 1", "seed =", "cannot be read"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_with_the_place(
+    tmp_path: Path, old: str, new: str, says: str
+) -> None:
+    text = SHIPPED.replace("metric = 0.5\n", "metric = 0.5\npatience = 3\n")
+    path = tmp_path / "recipe.toml"
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(RecipeError) as refused:
+        recipe.read(path)
+    assert says in str(refused.value)
+
+
+def test_the_command_says_what_is_wrong_with_a_recipe(tmp_path: Path) -> None:
+    missing = tmp_path / "none.toml"
+    with pytest.raises(CommandError, match="cannot be read"):
+        call_command(
+            "trainencoder", data=tmp_path, config=missing, run=tmp_path / "run"
+        )
+    assert not (tmp_path / "run").exists()
