@@ -24,7 +24,7 @@ from annotation.training.batches import (
 )
 from annotation.training.judging import judge
 from annotation.training.losses import heads_loss, known_binary_loss
-from annotation.training.metric import Contrast, MetricLoss, refining_losses
+from annotation.training.metric import ContrastLoss, MetricLoss, refining_losses
 from annotation.training.network import BRANCH_WIDTH, Branch
 from annotation.training.recipe import BranchRecipe, Stage
 from annotation.training.run import Epoch
@@ -125,7 +125,7 @@ def _metric_loss(name: str) -> MetricLoss | None:
     if name == NONE:
         return None
     refining = refining_losses(BRANCH_WIDTH)
-    return refining[name]() if name in refining else Contrast()
+    return refining[name]() if name in refining else ContrastLoss()
 
 
 def _learn(

@@ -27,7 +27,7 @@ class MetricLoss(Protocol):
     def __call__(self, features: Tensor, identity: Tensor) -> Tensor: ...
 
 
-class Triplets:
+class TripletLoss:
     """Triplet loss over the semi-hard ones of a batch (Schroff et al. 2015, 3.2).
 
     `hard`: over those, too, whose negative is nearer than the positive.
@@ -48,15 +48,15 @@ class Triplets:
         return loss
 
 
-class Contrast:
+class ContrastLoss:
     """SupCon (Khosla et al. 2020), with `width` against earlier batches too.
 
-    The memory is Wang et al.'s (2020): what small batches lack in others.
+    The memory, in photos, is Wang et al.'s (2020): what small batches lack in others.
     """
 
-    def __init__(self, width: int | None = None) -> None:
+    def __init__(self, width: int | None = None, memory: int = MEMORY) -> None:
         loss = SupConLoss(TEMPERATURE)
-        self._loss = CrossBatchMemory(loss, width, MEMORY) if width else loss
+        self._loss = CrossBatchMemory(loss, width, memory) if width else loss
 
     def __call__(self, features: Tensor, identity: Tensor) -> Tensor:
         embeddings, people = _known(features, identity)
@@ -69,8 +69,8 @@ class Contrast:
 def refining_losses(width: int) -> dict[str, Callable[[], MetricLoss]]:
     """Those that refinement tries, of features this wide; the better one is kept."""
     return {
-        "triplet": lambda: Triplets(hard=True),
-        "supcon": lambda: Contrast(width),
+        "triplet": lambda: TripletLoss(hard=True),
+        "supcon": lambda: ContrastLoss(width),
     }
 
 

@@ -9,19 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from pytorch_metric_learning.distances import LpDistance
-from pytorch_metric_learning.losses import (
-    CrossBatchMemory,
-    SupConLoss,
-    TripletMarginLoss,
-)
-from pytorch_metric_learning.miners import TripletMarginMiner
+from pytorch_metric_learning.losses import TripletMarginLoss
 from torch import Tensor
 
+from annotation.training.metric import MARGIN, ContrastLoss, MetricLoss, TripletLoss
 from matching.features import VISUAL_WIDTH
 from matching.training.feedback import Triplets
 
-MARGIN = 0.5  # on squared distances of unit vectors, which are at most 4
-TEMPERATURE = 0.1
 MEMORY = 4_096
 PEOPLE_PER_BATCH = 64
 PHOTOS_PER_PERSON = 4
@@ -53,7 +47,8 @@ class Objective(Protocol):
 class _IdentityObjective:
     """P people x K photos a batch; photos of one person belong together."""
 
-    def __init__(self, people: npt.NDArray[np.str_]) -> None:
+    def __init__(self, people: npt.NDArray[np.str_], loss: MetricLoss) -> None:
+        self._loss = loss
         codes = np.unique(people, return_inverse=True)[1]
         self.codes = torch.from_numpy(codes)
         self.photos = [own for own in _photos(codes) if len(own) > 1]
@@ -66,27 +61,21 @@ class _IdentityObjective:
             if len(own) > 1:  # one person has nobody to be told from
                 yield np.concatenate(own)
 
+    def loss(self, embeddings: Tensor, rows: Rows) -> Tensor:
+        return self._loss(embeddings, self.codes[rows])
+
 
 class SemiHardTriplets(_IdentityObjective):
-    """Triplet loss over the semi-hard ones of a batch (Schroff et al. 2015, 3.2)."""
+    """Triplet loss over the semi-hard ones of a batch."""
 
     rate = 3e-4
 
     def __init__(self, people: npt.NDArray[np.str_]) -> None:
-        super().__init__(people)
-        squared = LpDistance(power=2)
-        self._miner = TripletMarginMiner(MARGIN, "semihard", distance=squared)
-        self._loss = TripletMarginLoss(MARGIN, distance=squared)
-
-    def loss(self, embeddings: Tensor, rows: Rows) -> Tensor:
-        codes = self.codes[rows]
-        mined = self._miner(embeddings, codes)
-        loss: Tensor = self._loss(embeddings, codes, mined)
-        return loss
+        super().__init__(people, TripletLoss(hard=False))
 
 
 class SupervisedContrast(_IdentityObjective):
-    """SupCon (Khosla et al. 2020) against earlier batches too (Wang et al. 2020).
+    """Supervised contrast against earlier batches too.
 
     At three times the rate it forgets, within two epochs, what it had gained.
     """
@@ -94,12 +83,7 @@ class SupervisedContrast(_IdentityObjective):
     rate = 1e-4
 
     def __init__(self, people: npt.NDArray[np.str_]) -> None:
-        super().__init__(people)
-        self._loss = CrossBatchMemory(SupConLoss(TEMPERATURE), VISUAL_WIDTH, MEMORY)
-
-    def loss(self, embeddings: Tensor, rows: Rows) -> Tensor:
-        loss: Tensor = self._loss(embeddings, self.codes[rows])
-        return loss
+        super().__init__(people, ContrastLoss(VISUAL_WIDTH, MEMORY))
 
 
 class FeedbackTriplets:

@@ -42,7 +42,7 @@ from annotation.training.judging import answers as answers_of
 from annotation.training.labels import UNKNOWN
 from annotation.training.learning import Course, one_epoch, optimizer_of
 from annotation.training.losses import known_binary_loss, partial_label_loss
-from annotation.training.metric import Contrast, MetricLoss, Triplets
+from annotation.training.metric import ContrastLoss, MetricLoss, TripletLoss
 from annotation.training.network import Branch, Encoder
 from annotation.training.pipeline import Plan, train_encoder
 from annotation.training.recipe import BranchRecipe, Stage
@@ -136,7 +136,9 @@ def test_missing_labels_teach_nothing() -> None:
     assert not logits.grad.any()
 
 
-@pytest.mark.parametrize("loss", [Triplets(hard=True), Contrast(), Contrast(5)])
+@pytest.mark.parametrize(
+    "loss", [TripletLoss(hard=True), ContrastLoss(), ContrastLoss(5)]
+)
 def test_metric_losses_are_lower_where_one_persons_photos_are_alike(
     loss: MetricLoss,
 ) -> None:
@@ -148,7 +150,7 @@ def test_metric_losses_are_lower_where_one_persons_photos_are_alike(
 
 def test_photos_of_unknown_people_teach_nobody_apart() -> None:
     features = torch.randn(4, 5, requires_grad=True)
-    for loss in (Triplets(hard=True), Contrast(), Contrast(5)):
+    for loss in (TripletLoss(hard=True), ContrastLoss(), ContrastLoss(5)):
         assert loss(features, torch.full((4,), -1)) == 0
 
 
