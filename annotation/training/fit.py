@@ -17,13 +17,15 @@ from annotation.training.learning import (
     one_epoch,
     optimizer_of,
 )
-from annotation.training.network import Encoder
+from annotation.training.network import Branch, Encoder
 from annotation.training.recipe import BranchRecipe, Recipe, Stage
-from annotation.training.run import Run
+from annotation.training.run import Epoch, Run
 from annotation.training.views import CELEBA, CLOTHING, Views
 
 # What a refined embedding may cost the attributes, in mean AUC.
 ALLOWED_LOSS: Final = 0.001
+# What each branch is asked, and the source that it is judged by.
+BRANCHES: Final = {"face": (FACE_HEADS, CELEBA), "photo": (PHOTO_HEADS, CLOTHING)}
 
 
 @dataclass(frozen=True)
@@ -46,25 +48,27 @@ def train(
         if recipe.start == "imagenet":
             lite.start_from_imagenet(branch.middle, branch.top)
     encoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    for name, views, heads, judged in (
-        ("face", faces, FACE_HEADS, CELEBA),
-        ("photo", photos, PHOTO_HEADS, CLOTHING),
-    ):
-        own: BranchRecipe = getattr(recipe, name)
-        learned = views.where(~views.validation)
-        main = int((learned.source == judged).sum())
-        course = Course(
-            name=name,
-            branch=getattr(encoder, name),
-            heads=heads,
-            learned=learned,
-            kept=views.where(views.validation & (views.source == judged)),
-            recipe=own,
-            seed=recipe.seed,
-            examples=round(main / own.shares[judged]),
-        )
-        teach(course, run)
+    for name, views in (("face", faces), ("photo", photos)):
+        teach(_course(name, getattr(encoder, name), views, recipe), run)
     return encoder.cpu().eval()
+
+
+def _course(name: str, branch: Branch, views: Views, recipe: Recipe) -> Course:
+    """An epoch shows about every photo of the branch's own source once."""
+    heads, judged = BRANCHES[name]
+    own: BranchRecipe = getattr(recipe, name)
+    learned = views.where(~views.validation)
+    count = int((learned.source == judged).sum())
+    return Course(
+        name=name,
+        branch=branch,
+        heads=heads,
+        learned=learned,
+        kept=views.where(views.validation & (views.source == judged)),
+        recipe=own,
+        seed=recipe.seed,
+        examples=round(count / own.shares[judged]),
+    )
 
 
 def teach(course: Course, run: Run) -> None:
@@ -93,36 +97,41 @@ def _chosen(course: Course, before: dict[str, Any], legs: list[Leg]) -> dict[str
 
 def _leg(course: Course, stage: Stage, metric_loss: str, run: Run) -> Leg:
     """Train through one stage; its best epoch. Goes on where a checkpoint stands."""
-    branch, name = course.branch, _file_name(course, stage, metric_loss)
+    name = _file_name(course, stage, metric_loss)
     optimizer = optimizer_of(course, stage)
-    kept = run.saved(name) or {"done": 0, "best": None, "state": None}
-    if kept["done"]:
-        branch.load_state_dict(kept["branch"])
+    kept = run.saved(name)
+    if kept:
+        course.branch.load_state_dict(kept["branch"])
         optimizer.load_state_dict(kept["optimizer"])
-    best, state = kept["best"], kept["state"]
-    for number in range(kept["done"] + 1, stage.epochs + 1):
-        if best and number - best["number"] > stage.patience:
+    for number in range(kept["done"] + 1 if kept else 1, stage.epochs + 1):
+        if kept and number - kept["best"]["number"] > stage.patience:
             break
         epoch = one_epoch(course, stage, metric_loss, number, optimizer)
         run.tell(epoch)
-        found = epoch.recall_at_1 if stage.people else epoch.ranking
-        if best is None or not found <= best["found"]:
-            best = {"number": number, "found": found}
-            best |= {"ranking": epoch.ranking, "recall_at_1": epoch.recall_at_1}
-            state = deepcopy(branch.state_dict())
-        run.save(
-            name,
-            {
-                "done": number,
-                "best": best,
-                "state": state,
-                "branch": branch.state_dict(),
-                "optimizer": optimizer.state_dict(),
-            },
-        )
-    return Leg(
-        stage, metric_loss, state, Judgement(best["ranking"], best["recall_at_1"])
-    )
+        kept = _after(kept, epoch, course, stage)
+        kept |= {"done": number, "optimizer": optimizer.state_dict()}
+        run.save(name, kept)
+    assert kept is not None  # noqa: S101 - a stage has an epoch
+    best = kept["best"]
+    judged = Judgement(best["ranking"], best["recall_at_1"])
+    return Leg(stage, metric_loss, kept["state"], judged)
+
+
+def _after(
+    kept: dict[str, Any] | None, epoch: Epoch, course: Course, stage: Stage
+) -> dict[str, Any]:
+    """The checkpoint with this epoch's weights, and the best epoch's in `state`."""
+    weights = course.branch.state_dict()
+    found = epoch.recall_at_1 if stage.people else epoch.ranking
+    if kept and found <= kept["best"]["found"]:
+        return kept | {"branch": weights}
+    best = {
+        "number": epoch.number,
+        "found": found,
+        "ranking": epoch.ranking,
+        "recall_at_1": epoch.recall_at_1,
+    }
+    return {"best": best, "state": deepcopy(weights), "branch": weights}
 
 
 def _file_name(course: Course, stage: Stage, metric_loss: str) -> str:
