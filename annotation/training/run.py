@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,14 +11,19 @@ from typing import Any, Final
 
 import torch
 
+from annotation.training.curves import draw
+
 EPOCHS: Final = "epochs.jsonl"
 CURVES: Final = "curves.png"
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch came to. `losses`: means by part; `ranking`: mean AUC of the
-    classes, `recall_at_1`: of identity, both on photos kept from training."""
+    """What one epoch came to; `losses` are means by part.
+
+    On photos kept from training: `ranking`, the mean AUC of all classes, and
+    `recall_at_1` by identity.
+    """
 
     branch: str
     stage: str
@@ -50,7 +56,7 @@ class Run:
         """Keep an epoch's figures and redraw the curves."""
         with (self.folder / EPOCHS).open("a") as lines:
             lines.write(json.dumps(asdict(epoch)) + "\n")
-        draw(self.epochs(), self.folder / CURVES)
+        draw(panels(self.epochs()), self.folder / CURVES)
 
     def epochs(self) -> list[Epoch]:
         """All that were told, in order."""
@@ -73,41 +79,17 @@ class Run:
         return state
 
 
-def draw(epochs: Sequence[Epoch], path: Path) -> None:
-    """Losses and validation of every branch, epoch by epoch, as a PNG."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot
-
-    branches = list(dict.fromkeys(epoch.branch for epoch in epochs))
-    figure, axes = pyplot.subplots(
-        2, len(branches), figsize=(6 * len(branches), 7), squeeze=False, sharex="col"
-    )
-    for column, branch in enumerate(branches):
+def panels(epochs: Sequence[Epoch]) -> dict[str, dict[str, list[float]]]:
+    """Losses and validation of each branch, through all its stages."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for branch in dict.fromkeys(epoch.branch for epoch in epochs):
         own = [epoch for epoch in epochs if epoch.branch == branch]
-        _plot_losses(axes[0][column], own)
-        _plot_validation(axes[1][column], own)
-        axes[0][column].set_title(branch)
-    figure.tight_layout()
-    figure.savefig(path, dpi=100)
-    pyplot.close(figure)
-
-
-def _plot_losses(axis: Any, epochs: list[Epoch]) -> None:
-    numbers = range(1, len(epochs) + 1)
-    for part in epochs[0].losses:
-        axis.plot(numbers, [e.losses.get(part) for e in epochs], "o-", label=part)
-    axis.set_ylabel("loss")
-    axis.legend()
-
-
-def _plot_validation(axis: Any, epochs: list[Epoch]) -> None:
-    numbers = list(range(1, len(epochs) + 1))
-    for part in ("ranking", "recall_at_1"):
-        values = [getattr(epoch, part) for epoch in epochs]
-        axis.plot(numbers, values, "o-", label=part.replace("_", " "))
-    steps = [f"{e.stage} {e.metric_loss} {e.number}".strip() for e in epochs]
-    axis.set_xticks(numbers, steps, rotation=60, ha="right", fontsize=7)
-    axis.set_ylabel("on photos kept back")
-    axis.legend()
+        parts = dict.fromkeys(part for epoch in own for part in epoch.losses)
+        found[f"{branch}: loss"] = {
+            part: [epoch.losses.get(part, math.nan) for epoch in own] for part in parts
+        }
+        found[f"{branch}: on photos kept back"] = {
+            "mean AUC": [epoch.ranking for epoch in own],
+            "recall@1": [epoch.recall_at_1 for epoch in own],
+        }
+    return found

@@ -11,6 +11,7 @@ from typing import Any
 from django.utils import timezone
 
 from annotation import services as annotation
+from annotation.training.curves import draw
 from matching import heads
 from matching.models import Head
 from matching.training.cached import (
@@ -125,3 +126,15 @@ def _write(folder: Path, told: dict[str, Any], trained: Trained) -> None:
         for epoch in history
     )
     (folder / "epochs.jsonl").write_text("".join(json.dumps(e) + "\n" for e in epochs))
+    draw(_panels(trained), folder / "curves.png")
+
+
+def _panels(trained: Trained) -> dict[str, dict[str, list[float]]]:
+    """Each objective's loss and validation, epoch by epoch."""
+    return {
+        part: {
+            loss: [getattr(epoch, part) for epoch in history]
+            for loss, history in trained.history.items()
+        }
+        for part in ("loss", "validation")
+    }

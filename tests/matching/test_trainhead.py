@@ -98,6 +98,7 @@ def test_the_folder_of_a_run_says_how_it_went_and_names_nobody(
         "metrics.json",
         "epochs.jsonl",
         "head.npz",
+        "curves.png",
     }
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["head"] == told["head"]
