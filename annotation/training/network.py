@@ -66,12 +66,22 @@ class Branch(nn.Module):
         self.register_buffer("spread", torch.tensor(lite.SPREAD)[:, None, None])
 
     def forward(self, view: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        pixels = (view.permute(0, 3, 1, 2).float() - self.mean) / self.spread
-        middle = self.middle(pixels.contiguous(memory_format=torch.channels_last))
+        middle = self.middle(self._pixels(view))
         pooled = [self.pool_middle(middle), self.pool_top(self.top(middle))]
         features = self.features(torch.cat(pooled, 1))
         used = self.dropout(features)
         return features, self.heads(used), self.further(used)
+
+    def _pixels(self, view: Tensor) -> Tensor:
+        """As ImageNet's photos were given, (n, 3, height, width).
+
+        A row of pixels at a time: the runtime is ten times as slow by threes.
+        """
+        rows = view.float().flatten(2)
+        mean, spread = (
+            part.flatten().repeat(view.shape[2]) for part in (self.mean, self.spread)
+        )
+        return ((rows - mean) / spread).view(view.shape).permute(0, 3, 1, 2)
 
 
 def _cells(size: tuple[int, int], pixels: int) -> tuple[int, int]:
