@@ -183,14 +183,15 @@ def distribution_problems(
     attribute: Attribute, distribution: Distribution
 ) -> list[str]:
     """What is wrong with one attribute's probabilities; empty if nothing is."""
-    expected = {NOT_VISIBLE, *attribute.values}
-    if set(distribution) != expected:
-        odd = sorted(set(distribution) ^ expected)
+    expected, probabilities = {NOT_VISIBLE, *attribute.values}, distribution.values()
+    if distribution.keys() != expected:
+        odd = sorted(distribution.keys() ^ expected)
         return [f"{attribute.name}: values missing or unknown: {', '.join(odd)}"]
-    if not all(math.isfinite(p) and 0 <= p <= 1 for p in distribution.values()):
+    # Every photo comes by here: of anything not finite the sum is not finite either.
+    total = sum(probabilities)
+    if not math.isfinite(total) or min(probabilities) < 0 or max(probabilities) > 1:
         return [f"{attribute.name}: a probability lies outside [0, 1]"]
     if attribute.kind is Kind.ONE:
-        total = sum(distribution.values())
         if abs(total - 1) > TOLERANCE:
             return [f"{attribute.name}: probabilities sum to {total:.4f}, not 1"]
         return []

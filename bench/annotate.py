@@ -9,18 +9,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from statistics import median, median_low
+from dataclasses import replace
+from statistics import median_low
 from typing import Any, Final
 
 from django.conf import settings
 
 from annotation.backends import UnknownBackendError, backend, get_annotator
-from annotation.backends.base import (
-    Annotator,
-    BackendUnavailableError,
-    Reading,
-)
+from annotation.backends.base import Annotator, BackendUnavailableError, Reading
 from annotation.backends.local.configuration import (
     BATCHES,
     IMAGE_SIDES,
@@ -30,34 +26,16 @@ from annotation.backends.local.configuration import (
 from annotation.models import Annotation
 from bench._bench import report, rounded, timed
 from bench._photos import multiplied, taken_in
-from bench._stages import GPU, Clock, Round, Subject, one_round, writing_alone
+from bench._stages import GPU, Round, Subject, one_round, writing_alone
 from bench._surroundings import InUseError, own_surroundings
+from bench._whole import Whole
 from profiles.models import Photo
 from profiles.storage import annotation_bytes
 from twinby.env import EnvError
 from twinby.progress import Progress
 
-PEERS = ("one-prompt-per-question", "none")
+PEERS = ("own", "none")
 MOST_WORKERS: Final = 8
-
-
-@dataclass(frozen=True)
-class Whole:
-    """An annotator whose stages are its own business."""
-
-    annotator: Annotator
-    backend: str
-    rounds: int
-    clocks: Mapping[str, Clock] = field(default_factory=dict)
-
-    def alone(self, images: Sequence[bytes]) -> dict[str, float]:
-        times = [
-            timed(lambda: self.annotator.read(images))[1] for _ in range(self.rounds)
-        ]
-        return {"read": 1_000 * len(images) / median(times)}
-
-    def figures(self, photos_per_second: float) -> dict[str, Any]:
-        return {}
 
 
 @contextmanager
@@ -65,7 +43,13 @@ def subject_of(options: argparse.Namespace) -> Iterator[Subject]:
     """What the options say is to be measured. Raises BackendUnavailableError."""
     if options.backend != "local":
         name = options.backend
-        yield Whole(get_annotator(name), name, options.rounds)
+        yield Whole(
+            get_annotator(name),
+            name,
+            rounds=options.rounds,
+            workers=options.workers,
+            with_peer=options.peer != "none",
+        )
         return
     try:
         from bench import _local
@@ -192,13 +176,18 @@ def parsed() -> argparse.Namespace:
         default=4,
         help=f"threads, {MOST_WORKERS} at most",
     )
+    parser.add_argument(
+        "--peer",
+        choices=PEERS,
+        default=PEERS[0],
+        help="read without batches, or with one prompt for every question, as well",
+    )
     local = parser.add_argument_group("the local back end")
     local.add_argument("--random-weights", metavar="ARCHITECTURE")
     local.add_argument("--batch", type=between(BATCHES.start, BATCHES[-1]))
     side = between(IMAGE_SIDES.start, IMAGE_SIDES[-1])
     local.add_argument("--side", type=side, help="of the photos, in pixels")
     local.add_argument("--usd-per-hour", type=dollars_an_hour, help="of the GPU")
-    local.add_argument("--peer", choices=PEERS, default=PEERS[0])
     options = parser.parse_args()
     if options.random_weights:
         if options.backend not in {None, "local"}:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 from django.db import transaction
 from django.dispatch import receiver
@@ -12,7 +13,27 @@ from annotation.signals import photo_annotated
 from matching import tasks
 from profiles.signals import photo_approved, photo_withdrawn, profile_changed
 
+RECENT: Final = 64  # wishes: a transaction of thousands looks no further back
+
+
+@dataclass
+class Indexing:
+    """The wish that a person's place in the index be brought up to date."""
+
+    profile_id: uuid.UUID
+
+    def __post_init__(self) -> None:
+        self.__qualname__ = type(self).__qualname__  # Django logs it of what fails
+
+    def __call__(self) -> None:
+        tasks.index_person.send(str(self.profile_id))
+
 
 @receiver([photo_annotated, photo_approved, photo_withdrawn, profile_changed])
 def enqueue(*, profile_id: uuid.UUID, **_: Any) -> None:
-    transaction.on_commit(lambda: tasks.index_person.send(str(profile_id)), robust=True)
+    """One message for a batch of photos of a person, not one for each of them."""
+    wish = Indexing(profile_id)
+    # What was wished within a savepoint is forgotten when that is rolled back.
+    recent = transaction.get_connection().run_on_commit[-RECENT:]
+    if wish not in [hook for _, hook, _ in recent]:
+        transaction.on_commit(wish, robust=True)

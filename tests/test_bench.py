@@ -109,6 +109,11 @@ def test_annotate_counts_photos_and_leaves_nothing_behind(
         assert stage["photos_per_second"] > 0
         assert stage["busy_seconds"] < 2 * answer["seconds"]
     assert answer["machine"]["cores"] >= 1
+    assert 20 < answer["resident_megabytes"] < 4_000
+    assert 0.01 < answer["first_photo_seconds"] < 60
+    single = answer["peer"]["one_photo_at_a_time_per_second"]
+    ratio = answer["photos_per_second"] / single
+    assert answer["peer"]["batches_over_single"] == pytest.approx(ratio, rel=1e-2)
     assert not Photo.objects.exists()
     assert not Client.objects.exists()
     assert not media.exists()

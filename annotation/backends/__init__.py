@@ -36,6 +36,7 @@ BACKENDS = {
     "small": Backend(
         "annotation.backends.small.SmallAnnotator",
         weights.version,
+        batch=32,
     ),
     "local": Backend(
         "annotation.backends.local.annotator.LocalAnnotator",

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Final
 
 import cv2
@@ -34,13 +35,59 @@ from annotation.small.readout import Readout
 from twinby.env import env_int
 
 BATCH: Final = 32
+LEAST_SHARE: Final = 8  # photos at a time: of fewer, each takes the network longer
 Features = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the network answers to one photo."""
+
+    look: Look
+    attributes: dict[str, dict[str, float]]
+    features: Features
+
+    def reading(self, seconds: float) -> Reading:
+        return Reading(
+            attributes=self.attributes,
+            gates=base.gates(face_count=_face_count(self.look.faces)),
+            features=self.features,
+            seconds=seconds,
+        )
+
+
+def _face_count(faces: int) -> Verdict:
+    """One face passes. None or several may be the cascade's mistake: a person looks."""
+    return Verdict.PASS if faces == 1 else Verdict.UNKNOWN
 
 
 @dataclass(frozen=True)
 class _Network:
     session: onnxruntime.InferenceSession
     readout: Readout
+
+    def read(self, photos: Sequence[bytes]) -> list[_Seen | None]:
+        """What is seen of every photo, in order; None of what is not an image."""
+        looks = [_look(data) for data in photos]
+        answers = self._answers([seen for seen in looks if seen is not None])
+        return [None if seen is None else next(answers) for seen in looks]
+
+    def _answers(self, looks: list[Look]) -> Iterator[_Seen]:
+        if not looks:
+            return
+        inputs = {
+            "face": np.stack([seen.face for seen in looks]),
+            "photo": np.stack([seen.photo for seen in looks]),
+        }
+        room = np.array([seen.room for seen in looks], np.float32)
+        logits, features = self.session.run(["logits", "features"], inputs)
+        attributes = readings(self.readout.answers(logits, room))
+        yield from map(_Seen, looks, attributes, features)
+
+
+def _look(data: bytes) -> Look | None:
+    photo = decode(data)
+    return None if photo is None else look(photo)
 
 
 class SmallAnnotator:
@@ -63,78 +110,37 @@ class SmallAnnotator:
         return outcomes
 
     def _read_batch(self, photos: Sequence[bytes]) -> list[Reading | AnnotationError]:
+        """Each core takes a share all the way: none waits for the others' decoding."""
         started = time.perf_counter()
         network = self._loaded()
-        looks = list(self._pool.map(_look, photos))
-        answers = iter(_answers(network, [seen for seen in looks if seen is not None]))
+        size = max(LEAST_SHARE, -(-len(photos) // self._threads))
+        shares = [photos[n : n + size] for n in range(0, len(photos), size)]
+        seen = list(chain.from_iterable(self._pool.map(network.read, shares)))
         seconds = (time.perf_counter() - started) / len(photos)
         return [
-            PermanentError("not-an-image")
-            if seen is None
-            else _reading(seen, *next(answers), seconds)
-            for seen in looks
+            PermanentError("not-an-image") if one is None else one.reading(seconds)
+            for one in seen
         ]
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
-        # OpenCV works outside the interpreter's lock, so threads do decode in parallel;
-        # its own threads would only get in their way.
+        # OpenCV works outside the interpreter's lock, as the network does, so threads
+        # do work in parallel; its own threads would only get in their way.
         cv2.setNumThreads(1)
         return ThreadPoolExecutor(self._threads, thread_name_prefix="small")
 
     def _loaded(self) -> _Network:
         with self._loading:
             if self._network is None:
-                self._network = _load(self._threads)
+                self._network = _load()
             return self._network
 
 
-def _load(threads: int) -> _Network:
+def _load() -> _Network:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    # Waiting threads would spin on cores that photos could be decoded on.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Each of our threads runs the network by itself.
+    options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(
         str(weights.NETWORK), options, providers=["CPUExecutionProvider"]
     )
     return _Network(session, Readout.of_json(weights.metadata()["calibration"]))
-
-
-def _look(data: bytes) -> Look | None:
-    photo = decode(data)
-    return None if photo is None else look(photo)
-
-
-def _answers(
-    network: _Network, looks: list[Look]
-) -> list[tuple[dict[str, dict[str, float]], Features]]:
-    """Attributes and features of every photo, in order."""
-    if not looks:
-        return []
-    inputs = {
-        "face": np.stack([seen.face for seen in looks]),
-        "photo": np.stack([seen.photo for seen in looks]),
-    }
-    room = np.array([seen.room for seen in looks], np.float32)
-    logits, features = network.session.run(["logits", "features"], inputs)
-    attributes = readings(network.readout.answers(logits, room))
-    return list(zip(attributes, features, strict=True))
-
-
-def _reading(
-    seen: Look,
-    attributes: dict[str, dict[str, float]],
-    features: Features,
-    seconds: float,
-) -> Reading:
-    return Reading(
-        attributes=attributes,
-        gates=base.gates(face_count=_face_count(seen.faces)),
-        features=features,
-        seconds=seconds,
-    )
-
-
-def _face_count(faces: int) -> Verdict:
-    """One face passes. None or several may be the cascade's mistake: a person looks."""
-    return Verdict.PASS if faces == 1 else Verdict.UNKNOWN

@@ -80,7 +80,7 @@ def annotate(annotation_ids: Sequence[int], *, backend: str | None = None) -> in
     except (BackendUnavailableError, BudgetSpentError) as error:
         warn(str(error))
         return recorded
-    if again or rows.exists():
+    if again or (recorded < len({*annotation_ids}) and rows.exists()):
         raise again or LeasedError
     return recorded
 
@@ -98,7 +98,7 @@ def _claims(
 ) -> Iterator[Claim]:
     """Claims of the rows, each once, until none is left that can be claimed."""
     ids = set(annotation_ids)
-    while True:
+    while ids:
         some = rows.filter(pk__in=ids)
         claim = claiming.claim(some, backend=backend, limit=len(ids))
         if not claim.rows:

@@ -114,6 +114,8 @@ def _consenting(rows: Sequence[Annotation]) -> list[Annotation]:
 
 def _unaccounted(claim: Claim, ours: Sequence[Annotation]) -> list[Annotation]:
     """The rows as claimed, but those that were taken from us: they count as lost."""
+    if len(ours) == len(claim.rows):
+        return [*claim.rows]
     ids = [row.pk for row in claim.rows]
     others = Annotation.objects.filter(pk__in=ids).exclude(pk__in=[r.pk for r in ours])
     taken = set(others.values_list("pk", flat=True))

@@ -6,42 +6,34 @@ the photo view is the whole photo, letterboxed. Pure: numpy and OpenCV, no frame
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-Image = npt.NDArray[np.uint8]
+from annotation.small.faces import Box, find_faces
+from annotation.small.pixels import Image, decode, resized
+
+__all__ = [
+    "FACE_SIDE",
+    "PHOTO_HEIGHT",
+    "PHOTO_WIDTH",
+    "Box",
+    "Image",
+    "Look",
+    "cut",
+    "decode",
+    "face_frame",
+    "find_faces",
+    "letterbox",
+    "look",
+]
 
 FACE_SIDE: Final = 96
 PHOTO_HEIGHT: Final = 128
 PHOTO_WIDTH: Final = 96
-# (long side searched, smallest face) in pixels: close-ups first, since they are cheap.
-SEARCHES: Final = ((96, 24), (288, 20))
-# The cascade's box on 18,023 CelebA frames, as medians: 0.565 of the frame's side
-# wide, centred at (0.5, 0.583) of it.
-BOX_OF_FRAME: Final = 0.565
-CENTRE_HEIGHT: Final = 0.583
 GREY: Final = 114
-
-
-@dataclass(frozen=True)
-class Box:
-    """A square in pixels of the photo; it may reach beyond the photo's edge."""
-
-    x: float
-    y: float
-    side: float
-
-    def frame(self) -> Box:
-        """The square around a cascade's face box that CelebA would have cut."""
-        side = self.side / BOX_OF_FRAME
-        centre_x, centre_y = self.x + self.side / 2, self.y + self.side / 2
-        return Box(centre_x - side / 2, centre_y - CENTRE_HEIGHT * side, side)
 
 
 @dataclass(frozen=True)
@@ -67,47 +59,6 @@ def look(photo: Image) -> Look:
     return Look(cut(photo, frame), letterbox(photo), len(faces), room)
 
 
-_local = threading.local()
-
-
-def _cascade() -> Any:
-    """This thread's cascade: `detectMultiScale` keeps state, so none is shared."""
-    if not hasattr(_local, "cascade"):
-        folder = Path(cv2.__file__).parent / "data"
-        _local.cascade = cv2.CascadeClassifier(
-            str(folder / "haarcascade_frontalface_alt2.xml")
-        )
-    return _local.cascade
-
-
-def decode(data: bytes) -> Image | None:
-    """RGB pixels (height, width, 3) of an encoded image; None if it is not one."""
-    try:
-        # Asked for as RGB: a reversed view of BGR is copied by every later call.
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-    except cv2.error:
-        return None
-    return None if pixels is None else np.asarray(pixels, np.uint8)
-
-
-def find_faces(photo: Image) -> list[Box]:
-    """Upright faces, largest first. Profiles and faces under 7 % are often missed."""
-    grey = np.asarray(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), np.uint8)
-    for long_side, smallest in SEARCHES:
-        boxes = _search(grey, long_side, smallest)
-        if boxes:
-            return sorted(boxes, key=lambda box: -box.side)
-    return []
-
-
-def _search(grey: Image, long_side: int, smallest: int) -> list[Box]:
-    scale = long_side / max(grey.shape)
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=method)
-    found = _cascade().detectMultiScale(small, 1.1, 3, minSize=(smallest, smallest))
-    return [Box(x / scale, y / scale, w / scale) for x, y, w, _ in found]
-
-
 def face_frame(photo: Image, faces: list[Box]) -> Box:
     """The largest face's frame, else the square where a missed close-up would be.
 
@@ -123,17 +74,16 @@ def face_frame(photo: Image, faces: list[Box]) -> Box:
 def cut(photo: Image, frame: Box, side: int = FACE_SIDE) -> Image:
     """The frame's pixels as (side, side, 3); edges are continued beyond the photo."""
     height, width = photo.shape[:2]
-    margin = max(0.0, -frame.x, -frame.y, frame.x + frame.side - width)
-    margin = max(margin, frame.y + frame.side - height)
-    pad = int(np.ceil(margin))
-    if pad:
-        padded = cv2.copyMakeBorder(photo, *(pad,) * 4, cv2.BORDER_REPLICATE)
-        photo = np.asarray(padded, np.uint8)
-    left, top = round(frame.x) + pad, round(frame.y) + pad
-    size = max(1, round(frame.side))
-    crop = photo[top : top + size, left : left + size]
-    method = cv2.INTER_AREA if size > side else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(crop, (side, side), interpolation=method), np.uint8)
+    left, top, size = round(frame.x), round(frame.y), max(1, round(frame.side))
+    right, bottom = left + size, top + size
+    crop = photo[max(0, top) : bottom, max(0, left) : right]
+    above, below = max(0, -top), max(0, bottom - height)
+    before, behind = max(0, -left), max(0, right - width)
+    if above or below or before or behind:
+        edges = above, below, before, behind
+        padded = cv2.copyMakeBorder(crop, *edges, cv2.BORDER_REPLICATE)
+        crop = np.asarray(padded, np.uint8)
+    return resized(crop, side, side)
 
 
 def letterbox(
@@ -143,10 +93,7 @@ def letterbox(
     scale = min(height / photo.shape[0], width / photo.shape[1])
     rows = max(1, round(photo.shape[0] * scale))
     columns = max(1, round(photo.shape[1] * scale))
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     sheet = np.full((height, width, 3), GREY, np.uint8)
     top, left = (height - rows) // 2, (width - columns) // 2
-    sheet[top : top + rows, left : left + columns] = cv2.resize(
-        photo, (columns, rows), interpolation=method
-    )
+    sheet[top : top + rows, left : left + columns] = resized(photo, columns, rows)
     return sheet
