@@ -109,7 +109,7 @@ class Encoder(nn.Module):
         self.photo = photo_branch()
 
     def forward(self, face: Tensor, photo: Tensor) -> tuple[Tensor, Tensor]:
-        face_features, face_logits, _ = self.face(face)
+        face_features, face_logits = _both_ways(self.face, face)
         photo_features, photo_logits, _ = self.photo(photo)
         # A crop that holds no face must not speak for one.
         weight = torch.sigmoid(face_logits[:, :1]) * FACE_SHARE**0.5
@@ -121,3 +121,13 @@ class Encoder(nn.Module):
             1,
         )
         return torch.cat([face_logits, photo_logits], 1), functional.normalize(whole)
+
+
+def _both_ways(branch: Branch, view: Tensor) -> tuple[Tensor, Tensor]:
+    """Features and logits, each the mean of those of the view and its mirror image."""
+    features, logits, _ = branch(torch.cat([view, view.flip(2)]))
+    return _paired_mean(features), _paired_mean(logits)
+
+
+def _paired_mean(values: Tensor) -> Tensor:
+    return values.reshape(2, -1, values.shape[1]).mean(0)

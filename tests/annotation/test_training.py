@@ -338,6 +338,14 @@ def test_the_exported_network_answers_as_torch_does(
     assert export(folded(encoder), tmp_path / "net.onnx") < 1e-3
 
 
+def test_a_face_reads_the_same_in_the_mirror(encoder: Encoder) -> None:
+    face, photo = _noise(3)
+    with torch.no_grad():
+        seen, mirrored = encoder(face, photo), encoder(face.flip(2), photo)
+    for one, other in zip(seen, mirrored, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
+
+
 def test_folding_changes_no_answer(encoder: Encoder) -> None:
     with torch.no_grad():
         before, after = encoder(*_noise(3)), folded(encoder)(*_noise(3))
