@@ -63,35 +63,53 @@ def recall_at_k(
 def identity_retrieval(
     embeddings: npt.ArrayLike, *, people: npt.ArrayLike
 ) -> dict[str, float]:
+    """How well photos find others of the same person: the means of `retrieved`."""
+    found = retrieved(embeddings, people=people)
+    return {name: float(values.mean()) for name, values in found.items()}
+
+
+def retrieved(
+    embeddings: npt.ArrayLike, *, people: npt.ArrayLike
+) -> dict[str, FloatArray]:
     """How well each photo finds others of the same person, by unit vectors (n, width).
 
-    recall_at_k: share of photos with one of the same person among the k nearest.
-    map_at_r: mean over a person's R others of precision at their ranks up to R
-    (Musgrave, Belongie & Lim 2020). Photos of people who have no other are looked
-    through, and not asked. Raises ValueError if nobody has two.
+    recall_at_k: whether one of the same person is among the k nearest. map_at_r: mean
+    over a person's R others of precision at their ranks up to R (Musgrave, Belongie &
+    Lim 2020). Each is (m,), of the photos of `repeated`; those of people who have no
+    other are looked through, and not asked. Raises ValueError if nobody has two.
     """
     e, codes, others = _grouped(embeddings, people)
     asked = np.flatnonzero(others > 0)
     depth = min(len(e) - 1, max(*RECALL_AT, int(others.max())))
     ranks = np.arange(1, depth + 1)
-    recalled = dict.fromkeys(RECALL_AT, 0)
-    precision = 0.0
+    figures = {f"recall_at_{k}": np.zeros(0) for k in RECALL_AT}
+    figures["map_at_r"] = np.zeros(0)
     for rows in _chunks(asked):
         likeness = e[rows] @ e.T
         likeness[np.arange(len(rows)), rows] = -np.inf
         nearest = np.argsort(-likeness, axis=1, kind="stable")[:, :depth]
         hit = codes[nearest] == codes[rows, None]
-        for k in RECALL_AT:
-            recalled[k] += int(hit[:, :k].any(axis=1).sum())
         counted = hit & (ranks <= others[rows, None])
         at_rank = counted.cumsum(axis=1) / ranks * counted
-        precision += float((at_rank.sum(axis=1) / others[rows]).sum())
-    figures = {f"recall_at_{k}": count / len(asked) for k, count in recalled.items()}
-    return figures | {"map_at_r": precision / len(asked)}
+        own = {f"recall_at_{k}": hit[:, :k].any(axis=1) for k in RECALL_AT}
+        own["map_at_r"] = at_rank.sum(axis=1) / others[rows]
+        figures = {name: np.append(figures[name], own[name]) for name in figures}
+    return figures
+
+
+def repeated(people: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Which photos are of somebody who has another, (n,)."""
+    _, codes, count = np.unique(people, return_inverse=True, return_counts=True)
+    return np.asarray(count[codes] > 1)
 
 
 def silhouette(embeddings: npt.ArrayLike, *, people: npt.ArrayLike) -> float:
-    """Mean of (b - a) / max(a, b), -1 to 1, of unit vectors (n, width).
+    """How far people's photos lie apart: the mean of `silhouettes`."""
+    return float(silhouettes(embeddings, people=people).mean())
+
+
+def silhouettes(embeddings: npt.ArrayLike, *, people: npt.ArrayLike) -> FloatArray:
+    """(b - a) / max(a, b), -1 to 1, of unit vectors (n, width); of `repeated`, (m,).
 
     a: mean distance to the person's other photos; b: to the nearest other person's
     (Rousseeuw 1987). Only of people with two photos; ValueError if there is one.
@@ -103,7 +121,7 @@ def silhouette(embeddings: npt.ArrayLike, *, people: npt.ArrayLike) -> float:
         raise ValueError("a silhouette needs two people with two photos each")
     member = np.zeros((len(e), len(size)), dtype=np.float32)
     member[np.arange(len(e)), codes] = 1.0
-    total = 0.0
+    found = []
     for rows in _chunks(np.arange(len(e))):
         distance = np.sqrt(np.maximum(0.0, 2.0 - 2.0 * e[rows] @ e.T))
         distance[np.arange(len(rows)), rows] = 0.0
@@ -113,8 +131,8 @@ def silhouette(embeddings: npt.ArrayLike, *, people: npt.ArrayLike) -> float:
         mean_of_others = mean / size
         mean_of_others[own] = np.inf
         b = mean_of_others.min(axis=1)
-        total += float(((b - a) / np.maximum(np.maximum(a, b), 1e-12)).sum())
-    return total / len(e)
+        found.append((b - a) / np.maximum(np.maximum(a, b), 1e-12))
+    return np.concatenate(found).astype(np.float64)
 
 
 def triplet_accuracy(embeddings: npt.ArrayLike, *, triplets: IntArray) -> float:
@@ -138,6 +156,29 @@ def bootstrap_interval(
     sample = np.asarray(values, dtype=np.float64)
     rng = np.random.default_rng(seed)
     means = rng.choice(sample, size=(draws, len(sample))).mean(axis=1)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def clustered_interval(
+    values: npt.ArrayLike,
+    *,
+    clusters: npt.ArrayLike,
+    level: float = 0.95,
+    draws: int = 2000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Percentile interval of the mean of values (n,) that clusters (n,) have in common.
+
+    Whole clusters are drawn, such as people with all their photos (Davison & Hinkley
+    1997, 3.8): the values of one are not independent.
+    """
+    _, codes = np.unique(clusters, return_inverse=True)
+    size = np.bincount(codes)
+    total = np.bincount(codes, weights=np.asarray(values, dtype=np.float64))
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(len(size), size=(draws, len(size)))
+    means = total[drawn].sum(axis=1) / size[drawn].sum(axis=1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 

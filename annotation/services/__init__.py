@@ -29,6 +29,7 @@ from annotation.services.requesting import (
 )
 from annotation.services.running import Result, Run
 from annotation.services.settling import rounded
+from annotation.services.unkept import read_unkept, training_facts
 
 __all__ = [
     "MAX_ATTEMPTS",
@@ -55,11 +56,13 @@ __all__ = [
     "features_width",
     "follow_consent",
     "forget",
+    "read_unkept",
     "reading_status",
     "recount",
     "request",
     "rounded",
     "stored_features",
     "sweep",
+    "training_facts",
     "withdraw_correction",
 ]

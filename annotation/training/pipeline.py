@@ -10,12 +10,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import cv2
-import numpy as np
-import torch
 
-from annotation.small.framing import look
-from annotation.small.readout import Readout
-from annotation.training import evaluate, fit, taste, validation, views
+from annotation.evaluation import cases
+from annotation.training import calibrating, fit, views
 from annotation.training.export import export, slim
 from annotation.training.network import Encoder
 
@@ -46,9 +43,6 @@ DATA_SETS: Final = (
         "Chen et al., Describing Clothing by Semantic Attributes, ECCV 2012",
     ),
 )
-
-
-THRESHOLD_PHOTOS: Final = 2000  # per data set: more would move them by little
 
 
 @dataclass(frozen=True)
@@ -91,26 +85,17 @@ def publish(encoder: Encoder, plan: Plan) -> dict[str, Any]:
     network = plan.out / f"{plan.name}.onnx"
     shipped = slim(encoder)
     difference = export(shipped, network)
-    _say("measuring on the photos kept from training")
-    cases = validation.cases(plan.data, plan.limit)
-    logits, features = evaluate.run(shipped, cases)
-    readout = Readout.fit(logits, cases.targets)
-    thresholds = _thresholds(shipped, readout, plan)
+    _say("calibrating on the photos kept from training")
+    kept = cases.kept(plan.data, plan.limit)
+    readout, cross_fitted = calibrating.calibrate(shipped, kept)
     metadata = _about(plan, network) | {
         "export_difference": difference,
         "calibration": readout.as_json(),
-        "metrics": evaluate.evaluate(logits, features, cases, thresholds).as_json()
-        | {"taste": _taste(shipped, plan.data)},
+        "cross_fitted": cross_fitted,
     }
     text = json.dumps(metadata, indent=1) + "\n"
     network.with_suffix(".json").write_text(text)
     return metadata
-
-
-def _thresholds(encoder: Encoder, readout: Readout, plan: Plan) -> dict[str, float]:
-    taught = validation.learned(plan.data, plan.limit or THRESHOLD_PHOTOS)
-    logits, _ = evaluate.run(encoder, taught)
-    return evaluate.thresholds(readout, logits, taught)
 
 
 def _about(plan: Plan, network: Path) -> dict[str, Any]:
@@ -124,18 +109,6 @@ def _about(plan: Plan, network: Path) -> dict[str, Any]:
         "seed": plan.seed,
         "epochs": plan.epochs,
     }
-
-
-@torch.no_grad()
-def _taste(encoder: Encoder, folder: Path) -> dict[str, float]:
-    data = taste.london(folder)
-    looks = [look(photo) for photo in data.photos]
-    _, features = encoder(
-        torch.from_numpy(np.stack([seen.face for seen in looks])),
-        torch.from_numpy(np.stack([seen.photo for seen in looks])),
-    )
-    found = taste.taste_auc(features.numpy(), data)
-    return {name: round(value, 4) for name, value in found.items()}
 
 
 def _say(text: str) -> None:

@@ -20,7 +20,7 @@ from annotation.training.augment import Changes, augment
 from annotation.training.batches import balanced, interleaved, people_together
 from annotation.training.export import ExportError, _difference, _noise, export, slim
 from annotation.training.further import OF_FACES
-from annotation.training.labels import UNKNOWN
+from annotation.evaluation.labels import UNKNOWN
 from annotation.training.losses import (
     known_binary_loss,
     partial_label_loss,

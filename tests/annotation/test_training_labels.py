@@ -20,7 +20,7 @@ from annotation.small.heads import (
     slices,
 )
 from annotation.training import further, labels
-from annotation.training.labels import UNKNOWN, Targets
+from annotation.evaluation.labels import UNKNOWN, Targets
 
 CELEBA_NAMES = (
     "5_o_Clock_Shadow Bald Black_Hair Blond_Hair Brown_Hair Eyeglasses Goatee "

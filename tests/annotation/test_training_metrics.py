@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from annotation.small.heads import FACE_HEADS, slices, width
-from annotation.training.labels import UNKNOWN
+from annotation.evaluation.labels import UNKNOWN
 from annotation.training.metrics import (
     auc,
     average_precision,

@@ -26,7 +26,6 @@ class Command(BaseCommand):
         parser.add_argument("--epochs", type=int, default=24)
         parser.add_argument("--seed", type=int, default=1)
         parser.add_argument("--limit", type=int, help="photos per data set, for a try")
-        parser.add_argument("--card", type=Path, help="model card to bring up to date")
         parser.add_argument("--resume", action="store_true", help="go on with --run")
 
     @override
@@ -35,7 +34,6 @@ class Command(BaseCommand):
             raise CommandError(f"There is no data folder {options['data']}.")
         try:
             # torch is not part of what the product needs to run.
-            from annotation.training import report
             from annotation.training.pipeline import Plan, train_encoder
         except ImportError as missing:
             raise CommandError(
@@ -44,6 +42,4 @@ class Command(BaseCommand):
         names = ("data", "out", "run", "epochs", "seed", "limit", "resume")
         chosen = {name: options[name] for name in names}
         metadata = train_encoder(Plan(name=weights.NAME, **chosen))
-        if options["card"]:
-            report.refresh(options["card"], metadata)
-        self.stdout.write(json.dumps(metadata["metrics"], indent=1))
+        self.stdout.write(json.dumps(metadata["cross_fitted"], indent=1))

@@ -1,0 +1,210 @@
+"""What readings are worth: by label, by group of people, and where nothing can be seen.
+
+Every figure comes with the interval of its bootstrap over photos, and beside what the
+likelier answer would reach that is always the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from annotation.calibration.scaling import Floats, expected_calibration_error
+from annotation.evaluation import questions
+from annotation.evaluation.cases import CCP, LOWER_HALF, STANFORD, Cases
+from annotation.evaluation.metrics import (
+    auc,
+    average_precision,
+    balanced_accuracy,
+    best_threshold,
+    estimate,
+    resampled,
+)
+from annotation.evaluation.questions import Question, Readings
+from annotation.schema import NOT_VISIBLE
+
+FEWEST_POSITIVES: Final = 10
+FACIAL: Final = ("facial_hair", "makeup", "expression", "eyewear", "hair_color")
+ACCESSORIES: Final = "accessories"
+# CelebA's Male and Young are used here, to compare, and nowhere else.
+GROUPS: Final = (
+    ("men", "Male", True),
+    ("women", "Male", False),
+    ("younger", "Young", True),
+    ("older", "Young", False),
+)
+HIDDEN: Final = 0.5
+EVERYBODY: Final = "everybody"
+# A group for which a label's AUC lies this much below everybody's is named.
+BELOW: Final = 0.05
+INTERVALS: Final = ("auc", "average_precision", "balanced_accuracy")
+MEANS: Final = ("base", "accuracy", "majority_accuracy", "calibration_error")
+
+Figures = dict[str, Any]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """How well one label is told: arrays (1 + draws,), and what a constant answer is.
+
+    `base` is the share of positives, which is a constant's average precision;
+    `majority_accuracy` is the accuracy of the likelier answer.
+    """
+
+    asked: Question
+    auc: Floats
+    average_precision: Floats
+    balanced_accuracy: Floats
+    base: float
+    accuracy: float
+    majority_accuracy: float
+    calibration_error: float
+
+    def as_json(self) -> Figures:
+        """The label, what it means, and its figures."""
+        return {
+            "label": self.asked.label,
+            "means": self.asked.means,
+            "positives": int(self.asked.outcomes.sum()),
+            "photos": len(self.asked.outcomes),
+            **{name: estimate(getattr(self, name)) for name in INTERVALS},
+            **{name: getattr(self, name) for name in MEANS},
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """Readings of n cases, the thresholds to say yes at, and what is drawn of them."""
+
+    found: Readings
+    thresholds: Mapping[str, float]
+    counts: Floats
+
+    def score(self, asked: Question) -> Score:
+        """One label, of the photos that it is asked of."""
+        said, outcomes = asked.said(self.found), asked.outcomes
+        answers = said >= self.thresholds[asked.name]
+        drawn = self.counts[:, asked.rows]
+        base = float(outcomes.mean())
+        return Score(
+            asked=asked,
+            auc=auc(said, outcomes, drawn),
+            average_precision=average_precision(said, outcomes, drawn),
+            balanced_accuracy=balanced_accuracy(answers, outcomes, drawn),
+            base=base,
+            accuracy=float((answers == outcomes).mean()),
+            majority_accuracy=max(base, 1 - base),
+            calibration_error=expected_calibration_error(said, outcomes),
+        )
+
+    def scores(self, asked: Iterable[Question]) -> list[Score]:
+        """Every label with positives enough."""
+        return [
+            self.score(one) for one in asked if one.outcomes.sum() >= FEWEST_POSITIVES
+        ]
+
+
+def thresholds(found: Readings, taught: Cases) -> dict[str, float]:
+    """The score of each label above which to say yes, by balanced accuracy.
+
+    `found` are the readings of cases that no figure is made of.
+    """
+    asked = (*questions.of_faces(taught), *questions.of_clothes(taught))
+    return {one.name: best_threshold(one.said(found), one.outcomes) for one in asked}
+
+
+def measure(
+    found: Readings, cases: Cases, at: Mapping[str, float], *, seed: int = 0
+) -> Figures:
+    """All figures of the readings of n cases; `at` as from `thresholds`."""
+    judge = Judge(found, at, resampled(len(cases), seed=seed))
+    worn = judge.scores(questions.of_clothes(cases))
+    accessories = [score for score in worn if score.asked.attribute == ACCESSORIES]
+    return {
+        "faces": section(judge.scores(questions.of_faces(cases))),
+        "clothes": section(_garments(worn)),
+        "accessories": section(accessories),
+        "ccp": section(_garments(judge.scores(questions.of_clothes(cases, CCP)))),
+        "stanford": section(
+            _garments(judge.scores(questions.of_clothes(cases, STANFORD)))
+        ),
+        "groups": by_group(judge, cases),
+        "lower_halves_not_visible": _unseen(judge, cases),
+    }
+
+
+def _garments(scores: Sequence[Score]) -> list[Score]:
+    return [score for score in scores if score.asked.attribute != ACCESSORIES]
+
+
+def section(scores: Sequence[Score]) -> Figures:
+    """The means of some labels, with their intervals, and each label."""
+    return {"means": _means(scores), "labels": [one.as_json() for one in scores]}
+
+
+def _means(scores: Sequence[Score]) -> Figures | None:
+    if not scores:
+        return None
+    intervals = {
+        name: estimate(np.mean([getattr(one, name) for one in scores], axis=0))
+        for name in INTERVALS
+    }
+    plain = {
+        name: float(np.mean([getattr(one, name) for one in scores])) for name in MEANS
+    }
+    return intervals | plain
+
+
+def by_group(judge: Judge, cases: Cases) -> Figures:
+    """Means per group, over the labels that every group has enough of; who is below.
+
+    `below` are the labels whose AUC within a group lies more than five points below
+    that among everybody.
+    """
+    groups = {name: cases.says(label, value=value) for name, label, value in GROUPS}
+    asked = [one for one in questions.of_faces(cases) if _is_enough(one)]
+    common = [
+        one for one in asked if all(_is_enough(one.among(m)) for m in groups.values())
+    ]
+    everybody = {EVERYBODY: np.ones(len(cases), np.bool_)}
+    return {
+        "labels": [one.label for one in common],
+        "means": {
+            name: _means([judge.score(one.among(mask)) for one in common])
+            for name, mask in (everybody | groups).items()
+        },
+        "below": [told for one in asked for told in _below(judge, one, groups)],
+    }
+
+
+def _below(judge: Judge, asked: Question, groups: Mapping[str, Mask]) -> list[Figures]:
+    average = judge.score(asked).auc[0]
+    found = []
+    for name, mask in groups.items():
+        own = asked.among(mask)
+        if _is_enough(own) and (value := judge.score(own).auc[0]) < average - BELOW:
+            told = {"auc": float(value), "everybody": float(average)}
+            found.append({"label": asked.label, "group": name, **told})
+    return found
+
+
+def _is_enough(asked: Question) -> bool:
+    return asked.is_told_apart(FEWEST_POSITIVES)
+
+
+def _unseen(judge: Judge, cases: Cases) -> Figures | None:
+    """Share of facial attributes that are mostly not visible where no face can be."""
+    rows = np.flatnonzero(cases.among(LOWER_HALF)).tolist()
+    if not rows:
+        return None
+    unseen = [[judge.found[row][name][NOT_VISIBLE] for name in FACIAL] for row in rows]
+    hidden = np.array(unseen) >= HIDDEN
+    drawn = judge.counts[:, rows]
+    shares = (drawn @ hidden.mean(1)) / np.maximum(drawn.sum(1), 1)
+    by_attribute = dict(zip(FACIAL, hidden.mean(0).tolist(), strict=True))
+    return estimate(shares) | {"photos": len(rows), "attributes": by_attribute}
