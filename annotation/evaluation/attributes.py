@@ -39,6 +39,7 @@ GROUPS: Final = (
 )
 HIDDEN: Final = 0.5
 EVERYBODY: Final = "everybody"
+MEAN: Final = "the mean"
 # A group for which a label's AUC lies this much below everybody's is named.
 BELOW: Final = 0.05
 INTERVALS: Final = ("auc", "average_precision", "balanced_accuracy")
@@ -103,9 +104,11 @@ class Judge:
         )
 
     def scores(self, asked: Iterable[Question]) -> list[Score]:
-        """Every label with positives enough."""
+        """Every label with positives enough, that some photos do not have."""
         return [
-            self.score(one) for one in asked if one.outcomes.sum() >= FEWEST_POSITIVES
+            self.score(one)
+            for one in asked
+            if FEWEST_POSITIVES <= one.outcomes.sum() < len(one.outcomes)
         ]
 
 
@@ -163,8 +166,8 @@ def _means(scores: Sequence[Score]) -> Figures | None:
 def by_group(judge: Judge, cases: Cases) -> Figures:
     """Means per group, over the labels that every group has enough of; who is below.
 
-    `below` are the labels whose AUC within a group lies more than five points below
-    that among everybody.
+    `below`: where the AUC within a group lies more than five points below that among
+    everybody, of the mean and of any label.
     """
     groups = {name: cases.says(label, value=value) for name, label, value in GROUPS}
     asked = [one for one in questions.of_faces(cases) if _is_enough(one)]
@@ -178,19 +181,30 @@ def by_group(judge: Judge, cases: Cases) -> Figures:
             name: _means([judge.score(one.among(mask)) for one in common])
             for name, mask in (everybody | groups).items()
         },
-        "below": [told for one in asked for told in _below(judge, one, groups)],
+        "below": [
+            told
+            for name, mask in groups.items()
+            for told in (
+                _below(judge, MEAN, name, common, mask),
+                *(_below(judge, one.label, name, [one], mask) for one in asked),
+            )
+            if told
+        ],
     }
 
 
-def _below(judge: Judge, asked: Question, groups: Mapping[str, Mask]) -> list[Figures]:
-    average = judge.score(asked).auc[0]
-    found = []
-    for name, mask in groups.items():
-        own = asked.among(mask)
-        if _is_enough(own) and (value := judge.score(own).auc[0]) < average - BELOW:
-            told = {"auc": float(value), "everybody": float(average)}
-            found.append({"label": asked.label, "group": name, **told})
-    return found
+def _below(
+    judge: Judge, label: str, group: str, asked: Sequence[Question], mask: Mask
+) -> Figures | None:
+    """The mean AUC of these labels within a group, where it is far below."""
+    own = [one.among(mask) for one in asked]
+    if not own or not all(map(_is_enough, own)):
+        return None
+    within = float(np.mean([judge.score(one).auc[0] for one in own]))
+    among_all = float(np.mean([judge.score(one).auc[0] for one in asked]))
+    if within >= among_all - BELOW:
+        return None
+    return {"label": label, "group": group, "auc": within, EVERYBODY: among_all}
 
 
 def _is_enough(asked: Question) -> bool:

@@ -75,7 +75,7 @@ def _errors(asked: Iterable[Question], raw: Readings, fitted: Readings) -> Any:
     labels = {
         one.label: {"raw": _error(one, raw), "calibrated": _error(one, fitted)}
         for one in asked
-        if one.outcomes.sum() >= FEWEST_POSITIVES
+        if FEWEST_POSITIVES <= one.outcomes.sum() < len(one.outcomes)
     }
     if not labels:
         return None

@@ -180,7 +180,10 @@ def _groups(groups: Figures) -> Iterator[str]:
 
 def _below(below: list[Figures]) -> str:
     if not below:
-        return "No label's AUC within a group is more than 5 points below everybody's."
+        return (
+            "No AUC within a group, of a label or of all, is more than 5 points below "
+            "everybody's."
+        )
     told = "; ".join(
         f"{one['label']} for {one['group']} {one['auc']:.3f} instead of "
         f"{one['everybody']:.3f}"

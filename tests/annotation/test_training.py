@@ -13,6 +13,7 @@ pytest.importorskip("torch", reason="training needs requirements/vlm.txt")
 
 import torch
 
+from annotation.evaluation.labels import UNKNOWN
 from annotation.small.heads import FACE_HEADS, WIDTH, width
 from annotation.small.readout import Readout
 from annotation.training import fit
@@ -20,7 +21,6 @@ from annotation.training.augment import Changes, augment
 from annotation.training.batches import balanced, interleaved, people_together
 from annotation.training.export import ExportError, _difference, _noise, export, slim
 from annotation.training.further import OF_FACES
-from annotation.evaluation.labels import UNKNOWN
 from annotation.training.losses import (
     known_binary_loss,
     partial_label_loss,
