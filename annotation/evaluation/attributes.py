@@ -103,6 +103,11 @@ class Judge:
             calibration_error=expected_calibration_error(said, outcomes),
         )
 
+    def mean_auc(self, asked: Sequence[Question]) -> float:
+        """Of these labels, without an interval."""
+        aucs = [auc(one.said(self.found), one.outcomes).item() for one in asked]
+        return sum(aucs) / len(aucs)
+
     def scores(self, asked: Iterable[Question]) -> list[Score]:
         """Every label with positives enough, that some photos do not have."""
         return [
@@ -200,8 +205,7 @@ def _below(
     own = [one.among(mask) for one in asked]
     if not own or not all(map(_is_enough, own)):
         return None
-    within = float(np.mean([judge.score(one).auc[0] for one in own]))
-    among_all = float(np.mean([judge.score(one).auc[0] for one in asked]))
+    within, among_all = judge.mean_auc(own), judge.mean_auc(asked)
     if within >= among_all - BELOW:
         return None
     return {"label": label, "group": group, "auc": within, EVERYBODY: among_all}

@@ -15,7 +15,7 @@ from annotation.services.knowing import (
     stored_features,
 )
 from annotation.services.ledger import Costs, costs, recount
-from annotation.services.readers import active_reader, encoder_name
+from annotation.services.readers import active_reader, encoder_name, version_name
 from annotation.services.reading import annotate
 from annotation.services.requesting import (
     Requested,
@@ -64,5 +64,6 @@ __all__ = [
     "stored_features",
     "sweep",
     "training_facts",
+    "version_name",
     "withdraw_correction",
 ]

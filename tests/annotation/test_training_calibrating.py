@@ -13,6 +13,7 @@ from annotation.calibration.scaling import Floats
 from annotation.evaluation import labels
 from annotation.evaluation.cases import CELEBA, Case, Cases
 from annotation.evaluation.metrics import Outcomes
+from annotation.evaluation.sources import pixels
 from annotation.small.framing import look
 from annotation.small.heads import HEADS, SLICES, WIDTH
 from annotation.training import calibrating
@@ -77,7 +78,7 @@ def test_the_readout_is_fitted_to_all_photos() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(calibrating, "BATCH", 2)
         logits, room = calibrating.run(shipped, photos)
-    seen = [look(calibrating.pixels(photo)) for photo in photos]
+    seen = [look(pixels(photo)) for photo in photos]
     with torch.no_grad():
         alone = shipped(
             torch.from_numpy(np.stack([one.face for one in seen])),
