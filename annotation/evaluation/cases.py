@@ -18,7 +18,6 @@ from annotation.small.heads import FACE_HEADS, PHOTO_HEADS
 
 CELEBA, CCP, STANFORD, LOWER_HALF = "celeba", "ccp", "stanford", "lower half"
 CLOTHING: Final = (CCP, STANFORD)
-FACES_WITHOUT_LABELS: Final = TargetRow(FACE_HEADS).values
 
 
 @dataclass(frozen=True)
@@ -75,35 +74,39 @@ class Cases:
 def kept(folder: Path, limit: int | None = None) -> Cases:
     """CelebA's validation split, a fifth of the street photos, their lower halves.
 
-    At most `limit` of each data set.
+    At most `limit` of each data set. A lower half follows its photo.
     """
-    return Cases.of(_cases(folder, limit, validation=True))
+    return Cases.of(_with_lower_halves(_whole(folder, limit, validation=True)))
 
 
 def taught(folder: Path, limit: int | None = None) -> Cases:
     """Whole photos trained on, at most `limit` of each data set."""
-    found = _cases(folder, limit, validation=False)
-    return Cases.of(case for case in found if case.kind != LOWER_HALF)
+    return Cases.of(_whole(folder, limit, validation=False))
 
 
-def _cases(folder: Path, limit: int | None, *, validation: bool) -> Iterator[Case]:
+def _whole(folder: Path, limit: int | None, *, validation: bool) -> Iterator[Case]:
     for example in sources.celeba(folder, limit, validation=validation):
         faces = labels.celeba_face(example.labels)
-        photos = labels.celeba_photo(example.labels)
-        both = np.concatenate([faces, photos])
+        both = np.concatenate([faces, labels.celeba_photo(example.labels)])
         yield Case(example.data, CELEBA, both, example.labels, example.identity)
     for example in sources.clothing_co_parsing(folder, limit, validation=validation):
-        yield from _street(example, CCP, labels.ccp_photo(example.labels))
+        yield _street(example, CCP, labels.ccp_photo(example.labels))
     for example in sources.stanford_clothing(folder, limit, validation=validation):
-        yield from _street(example, STANFORD, labels.stanford_photo(example.labels))
+        yield _street(example, STANFORD, labels.stanford_photo(example.labels))
 
 
-def _street(example: Example, kind: str, clothes: Targets) -> Iterator[Case]:
-    """The whole photo, and its lower half, in which nobody's face can be."""
-    whole = np.concatenate([FACES_WITHOUT_LABELS, clothes])
-    yield Case(example.data, kind, whole, example.labels)
+def _street(example: Example, kind: str, clothes: Targets) -> Case:
+    both = np.concatenate([TargetRow(FACE_HEADS).values, clothes])
+    return Case(example.data, kind, both, example.labels)
+
+
+def _with_lower_halves(cases: Iterable[Case]) -> Iterator[Case]:
+    """Street photos are followed by their lower half, where nobody's face can be."""
     nothing = np.concatenate([labels.no_face(), TargetRow(PHOTO_HEADS).values])
-    yield Case(_lower_half(example.data), LOWER_HALF, nothing, example.labels)
+    for case in cases:
+        yield case
+        if case.kind in CLOTHING:
+            yield Case(_lower_half(case.photo), LOWER_HALF, nothing, case.labels)
 
 
 def _lower_half(data: bytes) -> bytes:

@@ -132,6 +132,11 @@ def test_a_folder_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> Non
         call_command("evaluate", data=tmp_path)
 
 
+def test_no_photos_at_all_is_no_limit(folder: Path) -> None:
+    with pytest.raises(CommandError, match="no number of photos"):
+        call_command("evaluate", "--limit", "0", data=folder)
+
+
 def test_an_annotator_unheard_of_is_refused(folder: Path) -> None:
     with pytest.raises(CommandError, match="No annotator 'nobody'"):
         call_command("evaluate", data=folder, annotator="nobody", limit=3)

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotation import services as annotation
+from annotation.management.commands.annotate import count
 from matching.evaluation import card
 from matching.evaluation.measuring import Figures, Material, evaluate, gather
 from twinby.errors import DomainError
@@ -30,7 +31,7 @@ class Command(BaseCommand):
             "--data", type=Path, default=settings.TRAINING_DATA, metavar="FOLDER"
         )
         parser.add_argument(
-            "--limit", type=int, help="photos per data set, for a try or a dear model"
+            "--limit", type=count, help="photos per data set, for a try or a dear model"
         )
         parser.add_argument(
             "--card",
