@@ -6,7 +6,7 @@ likelier answer would reach that is always the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -103,11 +103,6 @@ class Judge:
             calibration_error=expected_calibration_error(said, outcomes),
         )
 
-    def mean_auc(self, asked: Sequence[Question]) -> float:
-        """Of these labels, without an interval."""
-        aucs = [auc(one.said(self.found), one.outcomes).item() for one in asked]
-        return sum(aucs) / len(aucs)
-
     def scores(self, asked: Iterable[Question]) -> list[Score]:
         """Every label with positives enough, that some photos do not have."""
         return [
@@ -169,50 +164,51 @@ def _means(scores: Sequence[Score]) -> Figures | None:
 
 
 def by_group(judge: Judge, cases: Cases) -> Figures:
-    """Means per group, over the labels that every group has enough of; who is below.
+    """Each group's labels of which it has enough, and means over those all have.
 
     `below`: where the AUC within a group lies more than five points below that among
     everybody, of the mean and of any label.
     """
-    groups = {name: cases.says(label, value=value) for name, label, value in GROUPS}
-    asked = [one for one in questions.of_faces(cases) if _is_enough(one)]
+    asked = list(questions.of_faces(cases))
+    groups = {EVERYBODY: np.ones(len(cases), np.bool_)} | {
+        name: cases.says(label, value=value) for name, label, value in GROUPS
+    }
+    scores = {name: _within(judge, asked, mask) for name, mask in groups.items()}
     common = [
-        one for one in asked if all(_is_enough(one.among(m)) for m in groups.values())
+        one.label for one in asked if all(one.label in s for s in scores.values())
     ]
-    everybody = {EVERYBODY: np.ones(len(cases), np.bool_)}
     return {
-        "labels": [one.label for one in common],
-        "means": {
-            name: _means([judge.score(one.among(mask)) for one in common])
-            for name, mask in (everybody | groups).items()
+        "compared": common,
+        "groups": {
+            name: {
+                "means": _means([own[label] for label in common]),
+                "labels": [score.as_json() for score in own.values()],
+            }
+            for name, own in scores.items()
         },
-        "below": [
-            told
-            for name, mask in groups.items()
-            for told in (
-                _below(judge, MEAN, name, common, mask),
-                *(_below(judge, one.label, name, [one], mask) for one in asked),
-            )
-            if told
-        ],
+        "below": [told for name in scores for told in _below(scores, name, common)],
     }
 
 
-def _below(
-    judge: Judge, label: str, group: str, asked: Sequence[Question], mask: Mask
-) -> Figures | None:
-    """The mean AUC of these labels within a group, where it is far below."""
+def _within(judge: Judge, asked: Sequence[Question], mask: Mask) -> dict[str, Score]:
+    """The scores within a group, by label; of labels told apart there."""
     own = [one.among(mask) for one in asked]
-    if not own or not all(map(_is_enough, own)):
-        return None
-    within, among_all = judge.mean_auc(own), judge.mean_auc(asked)
-    if within >= among_all - BELOW:
-        return None
-    return {"label": label, "group": group, "auc": within, EVERYBODY: among_all}
+    enough = [one for one in own if one.is_told_apart(FEWEST_POSITIVES)]
+    return {one.label: judge.score(one) for one in enough}
 
 
-def _is_enough(asked: Question) -> bool:
-    return asked.is_told_apart(FEWEST_POSITIVES)
+def _below(
+    scores: Mapping[str, Mapping[str, Score]], group: str, common: Sequence[str]
+) -> Iterator[Figures]:
+    for name, labels in ((MEAN, common), *((one, [one]) for one in scores[group])):
+        if labels:
+            within, among_all = (
+                float(np.mean([scores[g][label].auc[0] for label in labels]))
+                for g in (group, EVERYBODY)
+            )
+            if within < among_all - BELOW:
+                told = {"label": name, "group": group, "auc": within}
+                yield told | {EVERYBODY: among_all}
 
 
 def _unseen(judge: Judge, cases: Cases) -> Figures | None:

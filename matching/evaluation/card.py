@@ -153,29 +153,40 @@ def _scores(section: Figures, cross_fitted: Mapping[str, Any]) -> str:
 
 
 def _groups(groups: Figures) -> Iterator[str]:
-    if not groups["labels"]:
+    parts = groups["groups"]
+    if not groups["compared"]:
         return
     yield "### Groups of people"
     yield (
-        f"Means over the {len(groups['labels'])} labels that every group has enough "
-        "of, by the same thresholds for all. The ECE is of the calibrated annotator on "
-        "these photos."
+        f"Means over the {len(groups['compared'])} labels that every group has enough "
+        "of, by the same thresholds for all; the ECE is of the annotator as it is."
     )
     yield _table(
         ("group", "AUC", "balanced accuracy", "AP", "base rate", "ECE"),
+        ((name, *_group(part["means"])) for name, part in parts.items()),
+    )
+    yield "AUC by label, of the groups that have ten of each kind:"
+    aucs = {
+        name: {one["label"]: one["auc"]["value"] for one in part["labels"]}
+        for name, part in parts.items()
+    }
+    labels = next(iter(aucs.values()))
+    yield _table(
+        ("label", *aucs),
         (
-            (
-                name,
-                _interval(means["auc"]),
-                _interval(means["balanced_accuracy"]),
-                _three(means["average_precision"]["value"]),
-                _three(means["base"]),
-                _three(means["calibration_error"]),
-            )
-            for name, means in groups["means"].items()
+            (label, *(_three(own.get(label)) for own in aucs.values()))
+            for label in labels
         ),
     )
     yield _below(groups["below"])
+
+
+def _group(means: Figures) -> Iterator[str]:
+    yield _interval(means["auc"])
+    yield _interval(means["balanced_accuracy"])
+    yield _three(means["average_precision"]["value"])
+    yield _three(means["base"])
+    yield _three(means["calibration_error"])
 
 
 def _below(below: list[Figures]) -> str:

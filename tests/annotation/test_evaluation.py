@@ -174,11 +174,15 @@ def test_a_group_that_is_told_worse_is_named(kept: Cases) -> None:
     men = kept.says("Male", value=True)
     judge = measured(kept, np.where(men, 0.5, np.where(smiles, 0.9, 0.1)))
     found = attributes.by_group(judge, kept)
-    assert found["labels"] == ["Smiling"]
-    assert found["means"]["men"]["auc"]["value"] == 0.5
-    assert found["means"]["women"]["auc"]["value"] == 1
+    assert found["compared"] == ["Smiling"]
+    of = found["groups"]
+    assert of["men"]["means"]["auc"]["value"] == 0.5
+    assert of["women"]["means"]["auc"]["value"] == 1
     # Half of each kind are men: of four pairs one is of two men, two are mixed.
-    assert found["means"]["everybody"]["auc"]["value"] == pytest.approx(0.875, abs=0.01)
+    assert of["everybody"]["means"]["auc"]["value"] == pytest.approx(0.875, abs=0.01)
+    (smiles_of_men,) = of["men"]["labels"]
+    assert smiles_of_men["photos"] == men.sum()
+    assert smiles_of_men["balanced_accuracy"]["value"] == 0.5
     named = {(one["group"], one["label"]) for one in found["below"]}
     assert named == {("men", "Smiling"), ("men", attributes.MEAN)}
 
