@@ -35,6 +35,8 @@ BASELINES: Final = {
     "pixels": "32 x 32 grey pixels",
     "random": "random directions",
 }
+# Of the weights, where they are our own.
+FACTS: Final = ("parameters", "bytes", "epochs", "seed")
 NOTHING: Final = "-"
 
 
@@ -69,13 +71,12 @@ def measured(figures: Figures) -> str:
 
 
 def _summary(figures: Figures) -> Iterator[tuple[str, str]]:
-    photos, facts = figures["photos"], figures["training"]
+    photos, facts = figures["photos"], figures["training"] or {}
     failed = sum(photos["failed"].values())
     yield "annotator", f"`{figures['annotator']}`"
-    if facts:
-        yield "parameters", f"{facts['parameters']:,}"
-        yield "file", f"{facts['bytes'] / 1e6:.1f} MB"
-        yield "epochs, seed", f"{facts['epochs']}, {facts['seed']}"
+    for name in FACTS:
+        if name in facts:
+            yield name, f"{facts[name]:,}"
     yield (
         "photos measured, for thresholds, rated, failed",
         f"{photos['measured']:,}, {photos['for_thresholds']:,}, {photos['rated']:,}, "

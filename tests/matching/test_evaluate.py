@@ -152,9 +152,10 @@ def test_the_card_names_where_its_calibration_errors_are_from(
     assert "on the photos that the other figures are of" in card.measured(figures)
     errors = {"raw": 0.123, "calibrated": 0.017}
     faces = errors | {"labels": {"Smiling": errors}}
-    facts = {"parameters": 12, "bytes": 3, "epochs": 1, "seed": 1}
+    facts = {"parameters": 1234, "bytes": 5}
     trained = facts | {"cross_fitted": {"faces": faces, "clothes": None}}
     text = card.measured(figures | {"training": trained})
+    assert "| parameters | 1,234 |" in text
     assert "faces 0.017 (uncalibrated 0.123)" in text
     row = next(line for line in text.splitlines() if line.startswith("| Smiling"))
     assert row.endswith("| 0.017 |")
