@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 
-from matching.models import Head, PersonVector, Space
+from matching.models import Evaluation, Head, PersonVector, Space
 from profiles.moderation import ReadOnlyAdmin
 
 LIKELIEST = 12
@@ -23,6 +24,11 @@ class LookOnlyAdmin(ReadOnlyAdmin):
         return False
 
 
+def worth_of(headlines: Mapping[str, float]) -> str:
+    """A few figures in a line."""
+    return ", ".join(f"{name} {value:.3f}" for name, value in headlines.items())
+
+
 @admin.register(Head)
 class HeadAdmin(LookOnlyAdmin):
     list_display = ("version", "annotator", "status", "triplets", "worth", "created_at")
@@ -32,8 +38,17 @@ class HeadAdmin(LookOnlyAdmin):
 
     @admin.display(description="on people not seen")
     def worth(self, head: Head) -> str:
-        figures = head.metrics["headlines"].items()
-        return ", ".join(f"{name} {value:.3f}" for name, value in figures)
+        return worth_of(head.metrics["headlines"])
+
+
+@admin.register(Evaluation)
+class EvaluationAdmin(LookOnlyAdmin):
+    list_display = ("annotator", "worth", "updated_at")
+    ordering = ("-updated_at",)
+
+    @admin.display(description="on labelled photos")
+    def worth(self, row: Evaluation) -> str:
+        return worth_of(row.headlines)
 
 
 @admin.register(Space)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
-Float32Array = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.intp]
-
-RECALL_AT = (1, 5, 10)
-# Photos compared with all others at a time: what is held is that many times all.
-CHUNK = 1_024
 
 
 def auc(scores: npt.ArrayLike, *, relevant: npt.ArrayLike) -> float:
@@ -60,63 +55,6 @@ def recall_at_k(
     return len(set(found[:k]) & set(nearest)) / len(nearest) if nearest else 1.0
 
 
-def identity_retrieval(
-    embeddings: npt.ArrayLike, *, people: npt.ArrayLike
-) -> dict[str, float]:
-    """How well each photo finds others of the same person, by unit vectors (n, width).
-
-    recall_at_k: share of photos with one of the same person among the k nearest.
-    map_at_r: mean over a person's R others of precision at their ranks up to R
-    (Musgrave, Belongie & Lim 2020). Photos of people who have no other are looked
-    through, and not asked. Raises ValueError if nobody has two.
-    """
-    e, codes, others = _grouped(embeddings, people)
-    asked = np.flatnonzero(others > 0)
-    depth = min(len(e) - 1, max(*RECALL_AT, int(others.max())))
-    ranks = np.arange(1, depth + 1)
-    recalled = dict.fromkeys(RECALL_AT, 0)
-    precision = 0.0
-    for rows in _chunks(asked):
-        likeness = e[rows] @ e.T
-        likeness[np.arange(len(rows)), rows] = -np.inf
-        nearest = np.argsort(-likeness, axis=1, kind="stable")[:, :depth]
-        hit = codes[nearest] == codes[rows, None]
-        for k in RECALL_AT:
-            recalled[k] += int(hit[:, :k].any(axis=1).sum())
-        counted = hit & (ranks <= others[rows, None])
-        at_rank = counted.cumsum(axis=1) / ranks * counted
-        precision += float((at_rank.sum(axis=1) / others[rows]).sum())
-    figures = {f"recall_at_{k}": count / len(asked) for k, count in recalled.items()}
-    return figures | {"map_at_r": precision / len(asked)}
-
-
-def silhouette(embeddings: npt.ArrayLike, *, people: npt.ArrayLike) -> float:
-    """Mean of (b - a) / max(a, b), -1 to 1, of unit vectors (n, width).
-
-    a: mean distance to the person's other photos; b: to the nearest other person's
-    (Rousseeuw 1987). Only of people with two photos; ValueError if there is one.
-    """
-    e, codes, others = _grouped(embeddings, people)
-    e, codes = e[others > 0], np.unique(codes[others > 0], return_inverse=True)[1]
-    size = np.bincount(codes)
-    if len(size) < 2:
-        raise ValueError("a silhouette needs two people with two photos each")
-    member = np.zeros((len(e), len(size)), dtype=np.float32)
-    member[np.arange(len(e)), codes] = 1.0
-    total = 0.0
-    for rows in _chunks(np.arange(len(e))):
-        distance = np.sqrt(np.maximum(0.0, 2.0 - 2.0 * e[rows] @ e.T))
-        distance[np.arange(len(rows)), rows] = 0.0
-        mean = distance @ member
-        own = np.arange(len(rows)), codes[rows]
-        a = mean[own] / (size[codes[rows]] - 1)
-        mean_of_others = mean / size
-        mean_of_others[own] = np.inf
-        b = mean_of_others.min(axis=1)
-        total += float(((b - a) / np.maximum(np.maximum(a, b), 1e-12)).sum())
-    return total / len(e)
-
-
 def triplet_accuracy(embeddings: npt.ArrayLike, *, triplets: IntArray) -> float:
     """Share of triplets (m, 3) whose first is likelier to the second than to the third.
 
@@ -142,6 +80,29 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
+def clustered_interval(
+    values: npt.ArrayLike,
+    *,
+    clusters: npt.ArrayLike,
+    level: float = 0.95,
+    draws: int = 2000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Percentile interval of the mean of values (n,) that clusters (n,) have in common.
+
+    Whole clusters are drawn, such as people with all their photos (Davison & Hinkley
+    1997, 3.8): the values of one are not independent.
+    """
+    _, codes = np.unique(clusters, return_inverse=True)
+    size = np.bincount(codes)
+    total = np.bincount(codes, weights=np.asarray(values, dtype=np.float64))
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(len(size), size=(draws, len(size)))
+    means = total[drawn].sum(axis=1) / size[drawn].sum(axis=1)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
 def _checked(
     scores: npt.ArrayLike, other: npt.ArrayLike
 ) -> tuple[FloatArray, FloatArray]:
@@ -150,23 +111,6 @@ def _checked(
     if s.shape != o.shape or s.ndim != 1:
         raise ValueError("one label per score")
     return s, o
-
-
-def _grouped(
-    embeddings: npt.ArrayLike, people: npt.ArrayLike
-) -> tuple[Float32Array, IntArray, IntArray]:
-    """Embeddings, a number for each photo's person, and how many others they have."""
-    e = np.asarray(embeddings, dtype=np.float32)
-    _, codes, count = np.unique(people, return_inverse=True, return_counts=True)
-    others = count[codes] - 1
-    if not others.any():
-        raise ValueError("nobody has two photos")
-    return e, codes, others
-
-
-def _chunks(rows: IntArray) -> Iterator[IntArray]:
-    for start in range(0, len(rows), CHUNK):
-        yield rows[start : start + CHUNK]
 
 
 def _order(scores: FloatArray) -> npt.NDArray[np.intp]:

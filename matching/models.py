@@ -56,6 +56,21 @@ class Head(models.Model):
         return self.version
 
 
+class Evaluation(models.Model):
+    """What one annotator's version is worth, by labelled photos: the latest report."""
+
+    # AnnotatorVersion.name: evaluations are made without a calibration.
+    annotator = models.CharField(max_length=160, unique=True)
+    # {"faces_auc": 0.95, …}: more is better.
+    headlines = models.JSONField()
+    # {"measured": 2608, …}: figures are compared only of as many photos.
+    photos = models.JSONField()
+    updated_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return self.annotator
+
+
 class Space(models.Model):
     """A stored `FeatureSpace`. One is active; a new one is filled beside it first."""
 

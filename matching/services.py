@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from annotation import services as annotation
 from annotation.schema import SCHEMA_VERSION
-from matching import heads, selectors
+from matching import acceptance, heads, selectors
 from matching.features import (
     VISUAL_WIDTH,
     FeatureSpace,
@@ -48,7 +48,7 @@ class FewerPeopleError(Exception):
     """The new space would take people out of the search."""
 
 
-def fit_feature_space(*, allow_fewer: bool = False) -> Space:
+def fit_feature_space(*, allow_fewer: bool = False, allow_worse: bool = False) -> Space:
     """Measure the population anew, index everybody beside the old space, take over.
 
     Searches go on in the old space, by the readings of its annotator, until the new
@@ -56,7 +56,10 @@ def fit_feature_space(*, allow_fewer: bool = False) -> Space:
 
     Raises FewerPeopleError, and changes nothing, if fewer people could be found than
     now, unless that is allowed: their photos have not been read by the new annotator.
+    Raises ConflictError if that one is known to be worse, unless that is allowed.
     """
+    if not allow_worse:
+        _refuse_worse_annotator()
     space = _building(_fitted(current_projection()))
     _index(Profile.objects.searchable(), space)
     if not allow_fewer:
@@ -64,6 +67,33 @@ def fit_feature_space(*, allow_fewer: bool = False) -> Space:
     with transaction.atomic():
         activate(space)
     return space
+
+
+def activate_annotator(backend: str, *, force: bool = False) -> Space:
+    """Let searches go by the readings of this back end's version, if it is not worse.
+
+    Raises NotFoundError, ConflictError if it is not the configured one or is worse, and
+    FewerPeopleError; the last two not if `force`.
+    """
+    version, active = annotation.encoder_name(backend), annotation.active_version().name
+    if version != active:
+        raise ConflictError(
+            f"Photos are read by {active}: set TWINBY_ANNOTATOR={backend} and run "
+            "annotate before."
+        )
+    return fit_feature_space(allow_fewer=force, allow_worse=force)
+
+
+def _refuse_worse_annotator() -> None:
+    """Whoever was in use before may always be gone back to."""
+    version = annotation.active_version().name
+    spaces = Space.objects.exclude(activated_at=None).order_by("-activated_at")
+    readers = spaces.values_list("content__model", flat=True)
+    used = [annotation.version_name(reader) for reader in readers]
+    if not used or version in used:
+        return
+    if reason := acceptance.shortcomings(version, used[0]):
+        raise ConflictError(f"{version} does not take over: {reason}. See --force.")
 
 
 def _refuse_fewer_people(space: Space) -> None:
@@ -127,6 +157,8 @@ def activate_head(name: str, *, force: bool = False, step: Step | None = None) -
     unless `force`, ConflictError for one that is worse than the active one, and
     FewerPeopleError.
     """
+    if not force:
+        _refuse_worse_annotator()
     annotator = annotation.active_version().name
     projection = _activatable(name, annotator, force=force)
     space = _begun(projection) or _building(_fitted(projection))

@@ -15,7 +15,7 @@ from annotation.services.knowing import (
     stored_features,
 )
 from annotation.services.ledger import Costs, costs, recount
-from annotation.services.readers import active_reader, encoder_name
+from annotation.services.readers import active_reader, encoder_name, version_name
 from annotation.services.reading import annotate
 from annotation.services.requesting import (
     Requested,
@@ -29,6 +29,7 @@ from annotation.services.requesting import (
 )
 from annotation.services.running import Result, Run
 from annotation.services.settling import rounded
+from annotation.services.unkept import read_unkept, training_facts
 
 __all__ = [
     "MAX_ATTEMPTS",
@@ -55,11 +56,14 @@ __all__ = [
     "features_width",
     "follow_consent",
     "forget",
+    "read_unkept",
     "reading_status",
     "recount",
     "request",
     "rounded",
     "stored_features",
     "sweep",
+    "training_facts",
+    "version_name",
     "withdraw_correction",
 ]

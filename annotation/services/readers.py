@@ -50,6 +50,11 @@ def reader_name(version: AnnotatorVersion, calibration: str | None) -> str:
     return version.name + mark
 
 
+def version_name(reader: str) -> str:
+    """The name of the version, whatever calibration it is read by."""
+    return AnnotatorVersion.of_name(reader).name
+
+
 def calibrator_of(reader: str) -> Calibrator:
     """How this reader reads, whether active or not. UnavailableError if it is gone."""
     _, mark, calibration = reader.partition(CALIBRATION_MARK)

@@ -13,9 +13,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from annotation.evaluation.labels import detail_target
 from annotation.small.heads import Head, slices
 from annotation.training.augment import Augmented, Changes, augment, plain
-from annotation.training.labels import detail_target
 from annotation.training.views import Views
 
 CELEBA_FACE_PIXELS = 0.565 * 112  # the cascade's box on a CelebA frame

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from annotation.training.labels import UNKNOWN, Labels, Targets
+from annotation.evaluation.labels import UNKNOWN, Labels, Targets
 
 OF_FACES: Final = (
     "Arched_Eyebrows",

@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
 import torch
 
+from annotation.calibration.scaling import Floats
+from annotation.evaluation.identity import repeated, retrieved
 from annotation.small.heads import Head
 from annotation.training.batches import plain_batches
-from annotation.training.metrics import recall_at_1
 from annotation.training.network import Branch
 from annotation.training.ranking import mean_auc
 from annotation.training.views import Views
@@ -33,16 +33,14 @@ def judge(branch: Branch, views: Views, heads: tuple[Head, ...]) -> Judgement:
         return Judgement(math.nan, math.nan)
     features, logits = answers(branch, views)
     known = views.identity >= 0
-    recall = math.nan
-    if len(np.unique(views.identity[known])) < known.sum():
-        recall = recall_at_1(features[known], views.identity[known])
+    recall, people = math.nan, views.identity[known]
+    if repeated(people).any():
+        recall = float(retrieved(features[known], people=people)["recall_at_1"].mean())
     return Judgement(round(mean_auc(logits, views.targets, heads), 5), round(recall, 5))
 
 
 @torch.no_grad()
-def answers(
-    branch: Branch, views: Views
-) -> tuple[np.ndarray[tuple[int, int]], np.ndarray[tuple[int, int]]]:
+def answers(branch: Branch, views: Views) -> tuple[Floats, Floats]:
     """The branch's features, of length 1, and logits on plain views."""
     branch.eval()
     device = next(branch.parameters()).device

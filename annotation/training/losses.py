@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from annotation.evaluation.labels import UNKNOWN
 from annotation.small.heads import Head, slices
-from annotation.training.labels import UNKNOWN
 
 
 def heads_loss(logits: Tensor, targets: Tensor, heads: tuple[Head, ...]) -> Tensor:

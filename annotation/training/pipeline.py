@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import cv2
-import numpy as np
 import torch
 
-from annotation.small.framing import look
-from annotation.small.readout import Readout
-from annotation.training import evaluate, fit, recipe, taste, validation, views
+from annotation.evaluation import cases
+from annotation.training import calibrating, fit, recipe, views
 from annotation.training.export import (
     ExportError,
     answers,
@@ -27,7 +25,6 @@ from annotation.training.export import (
 from annotation.training.network import Encoder
 from annotation.training.recipe import Recipe
 from annotation.training.run import Run
-from annotation.training.validation import Cases
 
 
 @dataclass(frozen=True)
@@ -63,9 +60,8 @@ DATA_SETS: Final = (
 )
 
 
-# Photos per data set on which thresholds are chosen: more would move them by little.
-THRESHOLD_PHOTOS: Final = 2000
-QUANTISING_PHOTOS: Final = 128
+# Training photos of each data set that say how far the maps reach.
+QUANTISING_PHOTOS: Final = 64
 # What rounding to 8 bits may move, as cosine of the embeddings' mean.
 LEAST_COSINE: Final = 0.98
 
@@ -104,41 +100,40 @@ def train_encoder(plan: Plan) -> dict[str, Any]:
 
 
 def publish(encoder: Encoder, plan: Plan, how: Recipe) -> dict[str, Any]:
-    """Export a trained encoder, with its calibration and metrics beside it."""
+    """Export a trained encoder, with its calibration beside it."""
     plan.out.mkdir(parents=True, exist_ok=True)
-    _say("rounding to 8 bits, measuring on the photos kept from training")
-    taught = validation.learned(plan.data, plan.limit or THRESHOLD_PHOTOS)
     network = plan.out / f"{plan.name}.onnx"
-    difference = _shipped(encoder, network, taught)
-    cases = validation.cases(plan.data, plan.limit)
-    logits, features = answers(network, cases.faces, cases.photos)
-    readout = Readout.fit(logits, cases.targets)
-    thresholds = evaluate.thresholds(
-        readout, answers(network, taught.faces, taught.photos)[0], taught
-    )
+    _say("rounding to 8 bits")
+    difference = _ship(encoder, network, plan)
+    _say("calibrating on the photos kept from training")
+    kept = cases.kept(plan.data, plan.limit)
+    readout, cross_fitted = calibrating.calibrate(network, kept)
     metadata = _about(plan, how, network, encoder) | {
         "export_difference": difference,
         "calibration": readout.as_json(),
-        "metrics": evaluate.evaluate(logits, features, cases, thresholds).as_json()
-        | {"taste": _taste(network, plan.data)},
+        "cross_fitted": cross_fitted,
     }
     text = json.dumps(metadata, indent=1) + "\n"
     network.with_suffix(".json").write_text(text)
     return metadata
 
 
-def _shipped(encoder: Encoder, network: Path, taught: Cases) -> float:
+def _ship(encoder: Encoder, network: Path, plan: Plan) -> float:
     """Export, check, round; the difference of the export before it was rounded."""
+    some = cases.taught(
+        plan.data, min(plan.limit or QUANTISING_PHOTOS, QUANTISING_PHOTOS)
+    )
+    views = calibrating.looks(some.photos)
     exact = network.with_suffix(".exact.onnx")
     difference = export(folded(encoder), exact)
-    some = slice(None, None, max(1, len(taught.faces) // QUANTISING_PHOTOS))
-    faces, photos = taught.faces[some], taught.photos[some]
-    quantise(exact, network, faces, photos)
-    before, after = (answers(file, faces, photos)[1] for file in (exact, network))
+    quantise(exact, network, views.faces, views.photos)
+    before, after = (
+        answers(file, views.faces, views.photos)[1] for file in (exact, network)
+    )
+    exact.unlink()
     cosine = float((before * after).sum(1).mean())
     if cosine < LEAST_COSINE:
         raise ExportError(f"rounding moved the embeddings: mean cosine {cosine:.3f}")
-    exact.unlink()
     return difference
 
 
@@ -154,18 +149,6 @@ def _about(plan: Plan, how: Recipe, network: Path, encoder: Encoder) -> dict[str
         "start": how.start,
         "epochs": how.epochs,
     }
-
-
-def _taste(network: Path, folder: Path) -> dict[str, float]:
-    data = taste.london(folder)
-    looks = [look(photo) for photo in data.photos]
-    _, features = answers(
-        network,
-        np.stack([seen.face for seen in looks]),
-        np.stack([seen.photo for seen in looks]),
-    )
-    found = taste.taste_auc(features, data)
-    return {name: round(value, 4) for name, value in found.items()}
 
 
 def _say(text: str) -> None:

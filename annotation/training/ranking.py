@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 
 from annotation.calibration.scaling import Floats, softmax
+from annotation.evaluation.labels import Targets
+from annotation.evaluation.metrics import auc
 from annotation.small.heads import Head, slices
-from annotation.training.labels import Targets
-from annotation.training.metrics import auc
 
 FEWEST_POSITIVES: Final = 10
 
@@ -35,4 +35,4 @@ def _aucs(
         rows = known[:, column]
         positive = truth[rows, column] == 1
         if min(positive.sum(), (~positive).sum()) >= FEWEST_POSITIVES:
-            yield auc(scores[rows, column], positive)
+            yield auc(scores[rows, column], positive).item()

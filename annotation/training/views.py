@@ -12,15 +12,16 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from annotation.small.framing import Box, Image, cut, face_frame, find_faces, letterbox
-from annotation.training import further, labels
-from annotation.training.labels import Targets
-from annotation.training.sources import (
+from annotation.evaluation import labels
+from annotation.evaluation.labels import Targets
+from annotation.evaluation.sources import (
     Example,
     celeba,
     clothing_co_parsing,
     stanford_clothing,
 )
+from annotation.small.framing import Box, Image, cut, face_frame, find_faces, letterbox
+from annotation.training import further
 
 FACE_SIDE: Final = 112  # as CelebA comes; augmentation resizes
 PHOTO_SIZE: Final = (192, 144)  # height, width: room for augmentation to zoom

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from matching.metrics import identity_retrieval, silhouette, triplet_accuracy
+from annotation.evaluation.identity import identity_retrieval, silhouette
+from matching.metrics import triplet_accuracy
 from matching.projection import FloatArray, HeadWeights, Projection
 from matching.training.cached import CachedFeatures
 from matching.training.feedback import Triplets

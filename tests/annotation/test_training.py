@@ -16,6 +16,7 @@ pytest.importorskip("torch", reason="training needs requirements/vlm.txt")
 
 import torch
 
+from annotation.evaluation.labels import UNKNOWN
 from annotation.small.heads import FACE_HEADS, WIDTH, width
 from annotation.small.readout import Readout
 from annotation.training import fit, lite, recipe
@@ -39,7 +40,6 @@ from annotation.training.export import (
 from annotation.training.further import OF_FACES
 from annotation.training.judging import Judgement
 from annotation.training.judging import answers as answers_of
-from annotation.training.labels import UNKNOWN
 from annotation.training.learning import Course, one_epoch, optimizer_of
 from annotation.training.losses import known_binary_loss, partial_label_loss
 from annotation.training.metric import ContrastLoss, MetricLoss, TripletLoss

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from annotation.evaluation import labels
+from annotation.evaluation.labels import UNKNOWN, Targets
 from annotation.schema import BY_NAME, NOT_VISIBLE, problems
 from annotation.small.heads import (
     FACE_HEADS,
@@ -19,8 +21,7 @@ from annotation.small.heads import (
     readings,
     slices,
 )
-from annotation.training import further, labels
-from annotation.training.labels import UNKNOWN, Targets
+from annotation.training import further
 
 CELEBA_NAMES = (
     "5_o_Clock_Shadow Bald Black_Hair Blond_Hair Brown_Hair Eyeglasses Goatee "

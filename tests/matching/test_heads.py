@@ -446,7 +446,7 @@ def test_the_command_activates_and_lists(
     call_command("activatemodel", one.version)
     told = json.loads(capsys.readouterr().out)
     assert told == {
-        "head": one.version,
+        "model": one.version,
         "version": spaces.active_space().version,
         "people": 5,
     }

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests import labelled
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -51,9 +53,17 @@ def test_the_schema_is_printed_and_nothing_else() -> None:
     assert yaml.safe_load(answer.stdout)["paths"]
 
 
-def test_training_asks_for_data_only() -> None:
-    answer = manage("trainencoder", "--data", "/nowhere")
-    assert "There is no data folder /nowhere." in answer.stderr
+@pytest.mark.parametrize("command", ["trainencoder", "evaluate"])
+def test_training_and_measuring_ask_for_data_only(command: str) -> None:
+    answer = manage(command, "--data", "/nowhere")
+    assert "There is no data folder /nowhere" in answer.stderr
+
+
+def test_an_annotator_is_measured(tmp_path: Path) -> None:
+    data = labelled.make(tmp_path / "data")
+    answer = manage("evaluate", "--annotator", "fake", "--data", str(data))
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads(answer.stdout)["headlines"]
 
 
 @pytest.mark.parametrize("command", ["annotate", "migrate", ""])

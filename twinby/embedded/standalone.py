@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 from twinby.embedded.services import given
 
-STANDALONE_COMMANDS = frozenset({"annotatephotos", "exportopenapi", "trainencoder"})
+STANDALONE_COMMANDS = frozenset(
+    {"annotatephotos", "evaluate", "exportopenapi", "trainencoder"}
+)
 NO_DATABASE = "postgres://nobody@127.0.0.1:1/none"  # refuses at once if it is asked
 
 

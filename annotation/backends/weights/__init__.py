@@ -22,7 +22,7 @@ def version() -> AnnotatorVersion:
 
 @cache
 def metadata() -> dict[str, Any]:
-    """Name, sha256, data sets and their terms, calibration and metrics of the weights.
+    """Name, sha256, data sets and their terms, calibration and its errors.
 
     `research_data` says whether they may serve a product. Raises OSError without them.
     """

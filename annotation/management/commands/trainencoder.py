@@ -25,7 +25,6 @@ class Command(BaseCommand):
         parser.add_argument("--run", type=Path, default=Path(".twinby/training"))
         parser.add_argument("--config", type=Path, help="a recipe, as TOML")
         parser.add_argument("--limit", type=int, help="photos per data set, for a try")
-        parser.add_argument("--card", type=Path, help="model card to bring up to date")
         parser.add_argument("--resume", action="store_true", help="go on with --run")
 
     @override
@@ -34,7 +33,7 @@ class Command(BaseCommand):
             raise CommandError(f"There is no data folder {options['data']}.")
         try:
             # torch is not part of what the product needs to run.
-            from annotation.training import recipe, report
+            from annotation.training import recipe
             from annotation.training.lite import PretrainedError
             from annotation.training.pipeline import Plan, train_encoder
         except ImportError as missing:
@@ -50,6 +49,4 @@ class Command(BaseCommand):
             metadata = train_encoder(plan)
         except (recipe.RecipeError, PretrainedError, FileExistsError) as error:
             raise CommandError(str(error)) from error
-        if options["card"]:
-            report.refresh(options["card"], metadata)
-        self.stdout.write(json.dumps(metadata["metrics"], indent=1))
+        self.stdout.write(json.dumps(metadata["cross_fitted"], indent=1))

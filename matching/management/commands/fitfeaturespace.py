@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from matching import services
+from twinby.errors import ConflictError
 
 
 class Command(BaseCommand):
@@ -28,6 +29,8 @@ class Command(BaseCommand):
                 f"{error} Run ./run manage annotate first, or switch all the"
                 " same with --fewer."
             ) from None
+        except ConflictError as error:
+            raise CommandError(str(error)) from None
         print(
             json.dumps(
                 {
