@@ -120,10 +120,8 @@ def publish(encoder: Encoder, plan: Plan, how: Recipe) -> dict[str, Any]:
 
 def _ship(encoder: Encoder, network: Path, plan: Plan) -> float:
     """Export, check, round; the difference of the export before it was rounded."""
-    some = cases.taught(
-        plan.data, min(plan.limit or QUANTISING_PHOTOS, QUANTISING_PHOTOS)
-    )
-    views = calibrating.looks(some.photos)
+    few = min(plan.limit or QUANTISING_PHOTOS, QUANTISING_PHOTOS)
+    views = calibrating.looks(cases.taught(plan.data, few).photos)
     exact = network.with_suffix(".exact.onnx")
     difference = export(folded(encoder), exact)
     quantise(exact, network, views.faces, views.photos)

@@ -117,7 +117,7 @@ def _say(text: str) -> None:
 
 def _write(folder: Path, told: dict[str, Any], trained: Trained) -> None:
     """No photo, no name: what was asked for, what came of it, and every epoch."""
-    folder.mkdir(mode=0o700, parents=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # twice within a second
     (folder / "metrics.json").write_text(json.dumps(told, indent=1) + "\n")
     (folder / "head.npz").write_bytes(trained.weights.to_npz())
     epochs = (
