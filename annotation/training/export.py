@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 from onnxruntime.quantization import (
@@ -32,6 +33,8 @@ TOLERANCE: Final = 1e-3
 BATCH: Final = 64
 # Convolutions and what joins them; the heads stay in full precision.
 QUANTISED: Final = ("Conv", "Add", "Clip")
+# Where rounding costs most and saves least: the first four blocks, and the pools.
+PRECISE: Final = ("/pool_", *(f"/middle/middle.{block}/" for block in range(4)))
 
 
 class ExportError(Exception):
@@ -130,11 +133,19 @@ def quantise(source: Path, target: Path, faces: Image, photos: Image) -> None:
             _Sample(faces, photos),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(QUANTISED),
+            nodes_to_exclude=_precise(prepared),
             per_channel=True,
             reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
+
+
+def _precise(network: Path) -> list[str]:
+    """The convolutions that are not rounded."""
+    nodes = onnx.load(str(network)).graph.node
+    convolutions = (node.name for node in nodes if node.op_type == "Conv")
+    return [name for name in convolutions if any(part in name for part in PRECISE)]
 
 
 class _Sample(CalibrationDataReader):  # type: ignore[misc]

@@ -6,11 +6,13 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
 import torch
 
+from annotation.calibration.scaling import Floats
 from annotation.small.heads import FACE_HEADS, PHOTO_HEADS
 from annotation.training import lite
-from annotation.training.judging import Judgement, judge
+from annotation.training.judging import Judgement, answers, judge
 from annotation.training.learning import (
     Course,
     metric_losses,
@@ -21,7 +23,9 @@ from annotation.training.network import Branch, Encoder
 from annotation.training.recipe import BranchRecipe, Recipe, Stage
 from annotation.training.run import Epoch, Run
 from annotation.training.views import CELEBA, CLOTHING, Views
+from annotation.training.whitening import whiten
 
+WHITENING_PHOTOS: Final = 4000
 # What a refined embedding may cost the attributes, in mean AUC.
 ALLOWED_LOSS: Final = 0.001
 # What each branch is asked, and the source that it is judged by.
@@ -49,7 +53,9 @@ def train(
             lite.start_from_imagenet(branch.middle, branch.top)
     encoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     for name, views in (("face", faces), ("photo", photos)):
-        teach(_course(name, getattr(encoder, name), views, recipe), run)
+        course = _course(name, getattr(encoder, name), views, recipe)
+        teach(course, run)
+        whiten(getattr(encoder, f"whiten_{name}"), _features(course))
     return encoder.cpu().eval()
 
 
@@ -69,6 +75,13 @@ def _course(name: str, branch: Branch, views: Views, recipe: Recipe) -> Course:
         seed=recipe.seed,
         examples=round(count / own.shares[judged]),
     )
+
+
+def _features(course: Course) -> Floats:
+    """Of the branch's own source, some of the photos that it was taught with."""
+    own = np.flatnonzero(course.learned.source == BRANCHES[course.name][1])
+    some = own[:: max(1, len(own) // WHITENING_PHOTOS)]
+    return answers(course.branch, course.learned.where(some))[0]
 
 
 def teach(course: Course, run: Run) -> None:

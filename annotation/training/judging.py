@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
 import torch
 
 from annotation.calibration.scaling import Floats
@@ -32,6 +33,7 @@ def judge(branch: Branch, views: Views, heads: tuple[Head, ...]) -> Judgement:
     if not len(views.images):
         return Judgement(math.nan, math.nan)
     features, logits = answers(branch, views)
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
     known = views.identity >= 0
     recall, people = math.nan, views.identity[known]
     if repeated(people).any():
@@ -41,7 +43,7 @@ def judge(branch: Branch, views: Views, heads: tuple[Head, ...]) -> Judgement:
 
 @torch.no_grad()
 def answers(branch: Branch, views: Views) -> tuple[Floats, Floats]:
-    """The branch's features, of length 1, and logits on plain views."""
+    """The branch's features and logits on plain views."""
     branch.eval()
     device = next(branch.parameters()).device
     parts = [
@@ -49,4 +51,4 @@ def answers(branch: Branch, views: Views) -> tuple[Floats, Floats]:
         for images in plain_batches(views, branch.size, BATCH)
     ]
     features, logits = (torch.cat(column).cpu() for column in zip(*parts, strict=True))
-    return torch.nn.functional.normalize(features).numpy(), logits.numpy()
+    return features.numpy(), logits.numpy()

@@ -107,16 +107,20 @@ class Encoder(nn.Module):
         super().__init__()
         self.face = face_branch()
         self.photo = photo_branch()
+        # Fitted when the branches have been taught: see `whitening`.
+        self.whiten_face = nn.Linear(BRANCH_WIDTH, BRANCH_WIDTH)
+        self.whiten_photo = nn.Linear(BRANCH_WIDTH, BRANCH_WIDTH)
 
     def forward(self, face: Tensor, photo: Tensor) -> tuple[Tensor, Tensor]:
         face_features, face_logits = _both_ways(self.face, face)
-        photo_features, photo_logits, _ = self.photo(photo)
+        photo_features, photo_logits = _both_ways(self.photo, photo)
         # A crop that holds no face must not speak for one.
         weight = torch.sigmoid(face_logits[:, :1]) * FACE_SHARE**0.5
         whole = torch.cat(
             [
-                functional.normalize(face_features) * weight,
-                functional.normalize(photo_features) * PHOTO_SHARE**0.5,
+                functional.normalize(self.whiten_face(face_features)) * weight,
+                functional.normalize(self.whiten_photo(photo_features))
+                * PHOTO_SHARE**0.5,
             ],
             1,
         )

@@ -36,7 +36,7 @@ BASELINES: Final = {
     "random": "random directions",
 }
 # Of the weights, where they are our own.
-FACTS: Final = ("parameters", "bytes", "epochs", "seed")
+FACTS: Final = ("parameters", "bytes", "start", "epochs", "seed")
 NOTHING: Final = "-"
 
 
@@ -76,7 +76,7 @@ def _summary(figures: Figures) -> Iterator[tuple[str, str]]:
     yield "annotator", f"`{figures['annotator']}`"
     for name in FACTS:
         if name in facts:
-            yield name, f"{facts[name]:,}"
+            yield name, _fact(facts[name])
     yield (
         "photos measured, for thresholds, rated, failed",
         f"{photos['measured']:,}, {photos['for_thresholds']:,}, {photos['rated']:,}, "
@@ -89,6 +89,13 @@ def _summary(figures: Figures) -> Iterator[tuple[str, str]]:
     hidden = figures["attributes"]["lower_halves_not_visible"]
     if hidden:
         yield "lower halves: facial attributes not visible", _interval(hidden)
+
+
+def _fact(value: Any) -> str:
+    """A number, a word, or several numbers by name."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_fact(one)}" for name, one in value.items())
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _sections(figures: Figures) -> Iterator[tuple[str, Figures]]:

@@ -32,6 +32,7 @@ from annotation.training.export import (
     ExportError,
     _difference,
     _noise,
+    _precise,
     answers,
     export,
     folded,
@@ -48,6 +49,7 @@ from annotation.training.pipeline import Plan, train_encoder
 from annotation.training.recipe import BranchRecipe, Stage
 from annotation.training.run import CURVES, Epoch, Run
 from annotation.training.views import Views
+from annotation.training.whitening import whiten
 
 pytestmark = pytest.mark.torch
 SIZE = (32, 32)
@@ -297,6 +299,18 @@ def test_a_run_draws_its_curves(tmp_path: Path) -> None:
     assert [epoch.stage for epoch in run.epochs()] == ["warm-up", "fine-tuning"]
 
 
+def test_whitened_features_are_uncorrelated_and_as_telling() -> None:
+    rng = np.random.default_rng(6)
+    alike = rng.normal(size=(500, 1)) * [3.0, 3.0, 0.0, 0.0]
+    features = (alike + rng.normal(size=(500, 4)) + 5).astype(np.float32)
+    layer = torch.nn.Linear(4, 4)
+    whiten(layer, features)
+    with torch.no_grad():
+        white = layer(torch.from_numpy(features)).numpy()
+    assert np.cov(white, rowvar=False) == pytest.approx(np.eye(4), abs=0.01)
+    assert white.mean(0) == pytest.approx(np.zeros(4), abs=0.01)
+
+
 def test_training_starts_from_what_imagenet_taught() -> None:
     middle, top = lite.trunk(7)
     lite.start_from_imagenet(middle, top)
@@ -338,10 +352,10 @@ def test_the_exported_network_answers_as_torch_does(
     assert export(folded(encoder), tmp_path / "net.onnx") < 1e-3
 
 
-def test_a_face_reads_the_same_in_the_mirror(encoder: Encoder) -> None:
+def test_a_photo_reads_the_same_in_the_mirror(encoder: Encoder) -> None:
     face, photo = _noise(3)
     with torch.no_grad():
-        seen, mirrored = encoder(face, photo), encoder(face.flip(2), photo)
+        seen, mirrored = encoder(face, photo), encoder(face.flip(2), photo.flip(2))
     for one, other in zip(seen, mirrored, strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
 
@@ -363,6 +377,8 @@ def test_rounding_to_eight_bits_keeps_the_answers_and_saves_space(
     before, after = (answers(file, *views)[1] for file in (exact, rounded))
     assert (before * after).sum(1).mean() > 0.95
     assert rounded.stat().st_size < exact.stat().st_size / 2
+    left = {name for name in _precise(exact) if "middle" in name}
+    assert len(left) == 2 * (1 + 2 + 3 + 3)  # of both branches: the stem, three blocks
 
 
 def test_an_export_that_answers_otherwise_is_refused(
