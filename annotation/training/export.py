@@ -6,6 +6,7 @@ import logging
 import tempfile
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 from typing import Final
@@ -122,9 +123,7 @@ def quantise(source: Path, target: Path, faces: Image, photos: Image) -> None:
     `faces` and `photos`, uint8 (n, h, w, 3), say how far its maps reach. Seven bits of
     each weight are used: on processors without VNNI eight would overflow.
     """
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logging.getLogger("root").setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory() as folder, _quietly():
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(str(source), str(prepared))
         quantize_static(
@@ -139,6 +138,20 @@ def quantise(source: Path, target: Path, faces: Image, photos: Image) -> None:
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without what the quantiser warns of, for all that is logged in the meantime."""
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        root.setLevel(before)
 
 
 def _precise(network: Path) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -373,7 +374,9 @@ def test_rounding_to_eight_bits_keeps_the_answers_and_saves_space(
     exact, rounded = tmp_path / "exact.onnx", tmp_path / "rounded.onnx"
     export(folded(encoder), exact)
     views = [view.numpy() for view in _noise(8)]
+    level = logging.getLogger().level
     quantise(exact, rounded, *views)
+    assert logging.getLogger().level == level
     before, after = (answers(file, *views)[1] for file in (exact, rounded))
     assert (before * after).sum(1).mean() > 0.95
     assert rounded.stat().st_size < exact.stat().st_size / 2
