@@ -29,8 +29,9 @@ from annotation.backends.base import (
     Reading,
 )
 from annotation.schema import Verdict
-from annotation.small.framing import Look, decode, look
+from annotation.small.framing import Look, look
 from annotation.small.heads import readings
+from annotation.small.pixels import decode
 from annotation.small.readout import Readout
 from twinby.env import env_int
 

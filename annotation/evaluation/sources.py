@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from annotation.small.framing import Image, decode
+from annotation.small.pixels import Image, decode
 
 HELD_OUT_EVERY: Final = 5  # of the clothing sets, which have no validation split
 

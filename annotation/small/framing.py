@@ -13,22 +13,7 @@ import cv2
 import numpy as np
 
 from annotation.small.faces import Box, find_faces
-from annotation.small.pixels import Image, decode, resized
-
-__all__ = [
-    "FACE_SIDE",
-    "PHOTO_HEIGHT",
-    "PHOTO_WIDTH",
-    "Box",
-    "Image",
-    "Look",
-    "cut",
-    "decode",
-    "face_frame",
-    "find_faces",
-    "letterbox",
-    "look",
-]
+from annotation.small.pixels import Image, resized
 
 FACE_SIDE: Final = 96
 PHOTO_HEIGHT: Final = 128

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from annotation.small.framing import Image
+from annotation.small.pixels import Image
 
 MAX_DEGREES = 15.0
 

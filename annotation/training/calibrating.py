@@ -26,8 +26,9 @@ from annotation.evaluation.cases import Cases
 from annotation.evaluation.questions import Question, Readings
 from annotation.evaluation.sources import pixels
 from annotation.schema import Attributes
-from annotation.small.framing import Image, Look, look
+from annotation.small.framing import Look, look
 from annotation.small.heads import HEADS, readings
+from annotation.small.pixels import Image
 from annotation.small.readout import Readout
 from annotation.training.export import answers
 

@@ -26,7 +26,8 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from annotation.calibration.scaling import Floats
-from annotation.small.framing import FACE_SIDE, PHOTO_HEIGHT, PHOTO_WIDTH, Image
+from annotation.small.framing import FACE_SIDE, PHOTO_HEIGHT, PHOTO_WIDTH
+from annotation.small.pixels import Image
 from annotation.training.network import Encoder
 
 OPSET: Final = 17

@@ -20,16 +20,21 @@ from annotation.training.learning import (
     optimizer_of,
 )
 from annotation.training.network import Branch, Encoder
-from annotation.training.recipe import BranchRecipe, Recipe, Stage
+from annotation.training.recipe import (
+    JUDGED_BY,
+    SOURCES,
+    BranchRecipe,
+    Recipe,
+    Stage,
+)
 from annotation.training.run import Epoch, Run
-from annotation.training.views import CELEBA, CLOTHING, Views
+from annotation.training.views import Views
 from annotation.training.whitening import whiten
 
 WHITENING_PHOTOS: Final = 4000
 # What a refined embedding may cost the attributes, in mean AUC.
 ALLOWED_LOSS: Final = 0.001
-# What each branch is asked, and the source that it is judged by.
-BRANCHES: Final = {"face": (FACE_HEADS, CELEBA), "photo": (PHOTO_HEADS, CLOTHING)}
+HEADS_OF: Final = {"face": FACE_HEADS, "photo": PHOTO_HEADS}
 
 
 @dataclass(frozen=True)
@@ -61,14 +66,14 @@ def train(
 
 def _course(name: str, branch: Branch, views: Views, recipe: Recipe) -> Course:
     """An epoch shows about every photo of the branch's own source once."""
-    heads, judged = BRANCHES[name]
+    judged = SOURCES[JUDGED_BY[name]]
     own: BranchRecipe = getattr(recipe, name)
     learned = views.where(~views.validation)
     count = int((learned.source == judged).sum())
     return Course(
         name=name,
         branch=branch,
-        heads=heads,
+        heads=HEADS_OF[name],
         learned=learned,
         kept=views.where(views.validation & (views.source == judged)),
         recipe=own,
@@ -79,7 +84,8 @@ def _course(name: str, branch: Branch, views: Views, recipe: Recipe) -> Course:
 
 def _features(course: Course) -> Floats:
     """Of the branch's own source, some of the photos that it was taught with."""
-    own = np.flatnonzero(course.learned.source == BRANCHES[course.name][1])
+    judged = SOURCES[JUDGED_BY[course.name]]
+    own = np.flatnonzero(course.learned.source == judged)
     some = own[:: max(1, len(own) // WHITENING_PHOTOS)]
     return answers(course.branch, course.learned.where(some))[0]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import tomllib
 from collections.abc import Set
 from dataclasses import MISSING, dataclass, fields
@@ -14,7 +15,10 @@ from annotation.training.views import CELEBA, CLOTHING, NEITHER
 
 DEFAULT: Final = Path(__file__).parent / "recipes" / "small.toml"
 SOURCES: Final = {"celeba": CELEBA, "clothing": CLOTHING, "neither": NEITHER}
+STAGE_NAME: Final = re.compile("[a-z][a-z-]*")  # checkpoints are named by it
 STARTS: Final = ("imagenet", "nothing")
+# The source by which a branch's epochs are judged, and counted.
+JUDGED_BY: Final = {"face": "celeba", "photo": "clothing"}
 
 
 class RecipeError(Exception):
@@ -76,7 +80,7 @@ def read(path: Path = DEFAULT) -> Recipe:
     if told["start"] not in STARTS:
         raise RecipeError(f"start is one of {', '.join(STARTS)}")
     seed = _number(told, "seed", "the file", least=0, kind=int)
-    face, photo = (_branch(told[name], name) for name in ("face", "photo"))
+    face, photo = (_branch(told[name], name) for name in JUDGED_BY)
     return Recipe(int(seed), told["start"], face, photo)
 
 
@@ -86,7 +90,9 @@ def _branch(told: Any, name: str) -> BranchRecipe:
     shares = told["shares"]
     if not isinstance(shares, dict) or not shares or set(shares) - set(SOURCES):
         raise RecipeError(f"[{name}] shares is a table of {', '.join(SOURCES)}")
-    if not told["stages"]:
+    if JUDGED_BY[name] not in shares or _number(shares, JUDGED_BY[name], name) == 0:
+        raise RecipeError(f"[{name}] shares lacks {JUDGED_BY[name]}")
+    if not told["stages"] or not isinstance(told["stages"], list):
         raise RecipeError(f"[[{name}.stages]] is missing")
     return BranchRecipe(
         batch=int(_number(told, "batch", name, least=2, kind=int)),
@@ -95,7 +101,9 @@ def _branch(told: Any, name: str) -> BranchRecipe:
             zoom=_number(told, "zoom", name), hidden=_number(told, "hidden", name)
         ),
         stages=tuple(_stage(one, name) for one in told["stages"]),
-        frozen_blocks=int(told.get("frozen_blocks", 0)),
+        frozen_blocks=int(
+            _number({"frozen_blocks": 0} | told, "frozen_blocks", name, kind=int)
+        ),
     )
 
 
@@ -109,6 +117,10 @@ def _stage(told: Any, branch: str) -> Stage:
             _number(told, key, place, least=least, kind=int)
     for key in {"rate", "trunk_rate", "metric"} & set(told):
         _number(told, key, place)
+    if not STAGE_NAME.fullmatch(str(told["name"])):
+        raise RecipeError(f"{place}: name is made of small letters and hyphens")
+    if not isinstance(told.get("people", False), bool):
+        raise RecipeError(f"{place}: people is true or false")
     return Stage(**told)
 
 

@@ -39,13 +39,19 @@ class Run:
     """Written as training goes, so that a killed run can be looked at and go on."""
 
     def __init__(self, folder: Path, recipe: str, *, resume: bool) -> None:
-        """Raises FileExistsError where another recipe's run would be gone on with."""
+        """Begin, or go on.
+
+        Raises FileExistsError where another recipe's run would be gone on with, or
+        checkpoints that no run has left there would be lost.
+        """
         self.folder = folder
         self.resume = resume
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         kept = folder / "recipe.toml"
         if resume and kept.exists() and kept.read_text() != recipe:
             raise FileExistsError(f"{folder} was begun with another recipe")
+        if not kept.exists() and any(folder.glob("*.pt")):
+            raise FileExistsError(f"{folder} holds checkpoints of something else")
         kept.write_text(recipe)
         if not resume:
             (folder / EPOCHS).unlink(missing_ok=True)

@@ -20,7 +20,9 @@ from annotation.evaluation.sources import (
     clothing_co_parsing,
     stanford_clothing,
 )
-from annotation.small.framing import Box, Image, cut, face_frame, find_faces, letterbox
+from annotation.small.faces import Box, find_faces
+from annotation.small.framing import cut, face_frame, letterbox
+from annotation.small.pixels import Image
 from annotation.training import further
 
 FACE_SIDE: Final = 112  # as CelebA comes; augmentation resizes

@@ -232,6 +232,14 @@ def test_a_run_is_not_gone_on_with_by_another_recipe(tmp_path: Path) -> None:
         Run(tmp_path, "seed = 2", resume=True)
 
 
+def test_a_new_run_leaves_checkpoints_of_others_alone(tmp_path: Path) -> None:
+    others = tmp_path / "ours.pt"
+    others.write_bytes(b"not of a run")
+    with pytest.raises(FileExistsError, match="something else"):
+        Run(tmp_path, "seed = 1", resume=False)
+    assert others.exists()
+
+
 def test_a_stage_that_gains_nothing_stops_early(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,6 +40,10 @@ def test_the_shipped_recipe_can_be_read() -> None:
         ("patience", "patiense", "unknown patiense"),
         ("[photo]", "[photos]", "the file has unknown photos"),
         ("seed = 1", "seed =", "cannot be read"),
+        ("celeba = 0.88, ", "", "[face] shares lacks celeba"),
+        ("frozen_blocks = 4", "frozen_blocks = -1", "frozen_blocks is a number"),
+        ('name = "warm-up"', 'name = "../warm"', "small letters and hyphens"),
+        ("people = true", "people = 1", "people is true or false"),
     ],
 )
 def test_a_wrong_recipe_is_refused_with_the_place(
