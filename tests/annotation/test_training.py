@@ -1,9 +1,8 @@
-"""Training learns, can be resumed exactly, and exports what it has learned."""
+"""Training learns, can be resumed exactly, and publishes what it has learned."""
 
 from __future__ import annotations
 
 import json
-import logging
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -17,64 +16,31 @@ pytest.importorskip("torch", reason="training needs requirements/vlm.txt")
 
 import torch
 
-from annotation.evaluation.labels import UNKNOWN
 from annotation.small.heads import FACE_HEADS, WIDTH, width
 from annotation.small.readout import Readout
-from annotation.training import fit, lite, recipe
-from annotation.training.augment import Changes, augment
-from annotation.training.batches import (
-    PHOTOS_PER_PERSON,
-    balanced,
-    interleaved,
-    people_together,
-    with_company,
-)
-from annotation.training.export import (
-    ExportError,
-    _difference,
-    _noise,
-    _precise,
-    answers,
-    export,
-    folded,
-    quantise,
-)
+from annotation.training import fit, recipe
+from annotation.training.augment import Changes
 from annotation.training.further import OF_FACES
 from annotation.training.judging import Judgement
 from annotation.training.judging import answers as answers_of
 from annotation.training.learning import Course, one_epoch, optimizer_of
-from annotation.training.losses import known_binary_loss, partial_label_loss
-from annotation.training.metric import ContrastLoss, MetricLoss, TripletLoss
-from annotation.training.network import Branch, Encoder
+from annotation.training.network import Branch
 from annotation.training.pipeline import Plan, train_encoder
 from annotation.training.recipe import BranchRecipe, Stage
 from annotation.training.run import CURVES, Epoch, Run
 from annotation.training.views import Views
 from annotation.training.whitening import whiten
+from tests.annotation.blocks import blocks
 
 pytestmark = pytest.mark.torch
 SIZE = (32, 32)
 LEARN = Stage("fine-tuning", epochs=4, rate=2e-3, trunk_rate=2e-3, metric=0.1)
 
 
-def blocks(count: int = 48) -> Views:
-    """Bright and dark squares: the bright ones are labelled blonde, the dark black."""
-    rng = np.random.default_rng(5)
-    bright = np.arange(count) % 2
-    noise = rng.integers(0, 40, (count, 32, 32, 3))
-    images = (noise + (bright * 180)[:, None, None, None]).astype(np.uint8)
-    targets = np.zeros((count, width(FACE_HEADS)), np.int8)
-    targets[:, :2] = UNKNOWN  # presence
-    targets[:, -3:] = UNKNOWN  # jewellery
-    targets[np.arange(count), 2 + 2 * bright] = 1  # black or blonde
-    return Views(
-        images,
-        targets,
-        np.full((count, len(OF_FACES)), UNKNOWN, np.int8),
-        np.arange(count) // 2,
-        np.zeros(count, np.int64),
-        np.zeros(count, bool),
-    )
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> None:
+    """Batches this small are only slowed down by a second one."""
+    torch.set_num_threads(1)
 
 
 def course(*stages: Stage, views: Views | None = None, frozen: int = 0) -> Course:
@@ -120,88 +86,6 @@ def taught(
     except KeyboardInterrupt:
         assert stop_after is not None
     return own.branch.eval()
-
-
-def test_a_label_that_can_mean_two_classes_is_satisfied_by_either() -> None:
-    either = torch.tensor([[1, 1, 0]])
-    for logits in ([[9.0, -9.0, -9.0]], [[-9.0, 9.0, -9.0]]):
-        assert partial_label_loss(torch.tensor(logits), either) < 1e-3
-    assert partial_label_loss(torch.tensor([[-9.0, -9.0, 9.0]]), either) > 9
-
-
-def test_missing_labels_teach_nothing() -> None:
-    logits = torch.randn(4, 3, requires_grad=True)
-    nothing = partial_label_loss(logits, torch.zeros(4, 3))
-    nothing = nothing + known_binary_loss(logits, torch.full((4, 3), UNKNOWN))
-    torch.autograd.backward(nothing)
-    assert nothing.item() == 0
-    assert logits.grad is not None
-    assert not logits.grad.any()
-
-
-@pytest.mark.parametrize(
-    "loss", [TripletLoss(hard=True), ContrastLoss(), ContrastLoss(5)]
-)
-def test_metric_losses_are_lower_where_one_persons_photos_are_alike(
-    loss: MetricLoss,
-) -> None:
-    identity = torch.tensor([0, 0, 1, 1, -1])
-    apart = torch.eye(5)
-    alike = apart[[0, 0, 2, 2, 4]]
-    assert loss(alike, identity) < loss(apart, identity)
-
-
-def test_photos_of_unknown_people_teach_nobody_apart() -> None:
-    features = torch.randn(4, 5, requires_grad=True)
-    for loss in (TripletLoss(hard=True), ContrastLoss(), ContrastLoss(5)):
-        assert loss(features, torch.full((4,), -1)) == 0
-
-
-def test_people_come_with_company() -> None:
-    identity = np.array([7] * 6 + [8, 9, 9, -1])
-    kept = with_company(np.arange(10), identity, np.random.default_rng(2))
-    assert np.bincount(identity[kept] + 1, minlength=11).tolist() == [
-        1, 0, 0, 0, 0, 0, 0, 0, PHOTOS_PER_PERSON, 0, 2,
-    ]  # fmt: skip
-
-
-def test_sources_are_sampled_in_their_shares_and_evenly() -> None:
-    views = blocks(40).where(np.arange(40))
-    mixed = Views(**{**views.__dict__, "source": np.repeat([0, 1], [32, 8])})
-    drawn = balanced(mixed, {0: 0.5, 1: 0.5}, 40, np.random.default_rng(0))
-    assert (mixed.source[drawn] == 0).sum() == 20
-    counts = np.bincount(drawn, minlength=40)[32:]
-    assert set(counts) <= {2, 3}
-
-
-def test_a_part_of_a_view_may_be_hidden_and_is_not_otherwise() -> None:
-    grey = np.full((64, 48, 3), 120, np.uint8)
-
-    def colours(hidden: float) -> int:
-        rng = np.random.default_rng(2)
-        changed = augment(grey, (64, 48), Changes(0.1, hidden), rng).image
-        return len(np.unique(changed.reshape(-1, 3), axis=0))
-
-    assert colours(0.0) == 1
-    assert colours(1.0) > 1
-
-
-def test_photos_of_one_person_share_a_batch() -> None:
-    identity = np.array([4, 2, 4, -1, 2, 4])
-    order = people_together(np.arange(6), identity, np.random.default_rng(1))
-    assert sorted(order) == list(range(6))
-    places = np.flatnonzero(identity[order] == 4)
-    assert places.max() - places.min() == 2
-
-
-def test_every_batch_has_its_share_of_each_source() -> None:
-    views = blocks(60)
-    mixed = Views(**{**views.__dict__, "source": np.repeat([0, 1], [48, 12])})
-    rng = np.random.default_rng(4)
-    order = interleaved(mixed.source, np.arange(60), rng, together=None)
-    assert sorted(order) == list(range(60))
-    per_batch = [(mixed.source[order[i : i + 10]] == 1).sum() for i in range(0, 60, 10)]
-    assert set(per_batch) <= {1, 2, 3}
 
 
 def test_it_learns_what_it_is_shown(tmp_path: Path) -> None:
@@ -318,88 +202,6 @@ def test_whitened_features_are_uncorrelated_and_as_telling() -> None:
         white = layer(torch.from_numpy(features)).numpy()
     assert np.cov(white, rowvar=False) == pytest.approx(np.eye(4), abs=0.01)
     assert white.mean(0) == pytest.approx(np.zeros(4), abs=0.01)
-
-
-def test_training_starts_from_what_imagenet_taught() -> None:
-    middle, top = lite.trunk(7)
-    lite.start_from_imagenet(middle, top)
-    weights = lite._learned()
-    stem, last = "_conv_stem.weight", "_blocks.15._project_conv.weight"
-    assert torch.equal(middle.state_dict()["0.0.weight"], weights[stem])
-    assert torch.equal(top.state_dict()["4.path.6.weight"], weights[last])
-
-
-def test_other_weights_than_expected_are_refused(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(lite, "SHA256", "0" * 64)
-    with pytest.raises(lite.PretrainedError, match="not the file"):
-        lite.start_from_imagenet(*lite.trunk(6))
-    monkeypatch.setattr(lite, "PACKAGE", "not_installed_at_all")
-    with pytest.raises(lite.PretrainedError, match=r"vlm\.txt"):
-        lite.start_from_imagenet(*lite.trunk(6))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> None:
-    """Batches this small are only slowed down by a second one."""
-    torch.set_num_threads(1)
-
-
-@pytest.fixture
-def encoder() -> Encoder:
-    """Random weights, with the statistics of some views, as training leaves them."""
-    torch.manual_seed(1)
-    encoder = Encoder()
-    encoder(*_noise(8))
-    return encoder.eval()
-
-
-def test_the_exported_network_answers_as_torch_does(
-    encoder: Encoder, tmp_path: Path
-) -> None:
-    assert export(folded(encoder), tmp_path / "net.onnx") < 1e-3
-
-
-def test_a_photo_reads_the_same_in_the_mirror(encoder: Encoder) -> None:
-    face, photo = _noise(3)
-    with torch.no_grad():
-        seen, mirrored = encoder(face, photo), encoder(face.flip(2), photo.flip(2))
-    for one, other in zip(seen, mirrored, strict=True):
-        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
-
-
-def test_folding_changes_no_answer(encoder: Encoder) -> None:
-    with torch.no_grad():
-        before, after = encoder(*_noise(3)), folded(encoder)(*_noise(3))
-    for one, other in zip(before, after, strict=True):
-        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
-
-
-def test_rounding_to_eight_bits_keeps_the_answers_and_saves_space(
-    encoder: Encoder, tmp_path: Path
-) -> None:
-    exact, rounded = tmp_path / "exact.onnx", tmp_path / "rounded.onnx"
-    export(folded(encoder), exact)
-    views = [view.numpy() for view in _noise(8)]
-    level = logging.getLogger().level
-    quantise(exact, rounded, *views)
-    assert logging.getLogger().level == level
-    before, after = (answers(file, *views)[1] for file in (exact, rounded))
-    assert (before * after).sum(1).mean() > 0.95
-    assert rounded.stat().st_size < exact.stat().st_size / 2
-    left = {name for name in _precise(exact) if "/middle/" in name}
-    assert len(left) == 2 * (1 + 2 + 3 + 3)  # of both branches: the stem, three blocks
-
-
-def test_an_export_that_answers_otherwise_is_refused(
-    encoder: Encoder, tmp_path: Path
-) -> None:
-    path, shipped = tmp_path / "net.onnx", folded(encoder)
-    export(shipped, path)
-    torch.nn.init.constant_(shipped.photo.heads.bias, 1)
-    with pytest.raises(ExportError):
-        _difference(shipped, path)
 
 
 def quick(folder: Path) -> Path:

@@ -1,0 +1,109 @@
+"""The network starts from what is known, and is exported as it answers."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="training needs requirements/vlm.txt")
+
+import torch
+
+from annotation.training import lite
+from annotation.training.export import (
+    ExportError,
+    _difference,
+    _noise,
+    _precise,
+    answers,
+    export,
+    folded,
+    quantise,
+)
+from annotation.training.network import Encoder
+
+pytestmark = pytest.mark.torch
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> None:
+    """Batches this small are only slowed down by a second one."""
+    torch.set_num_threads(1)
+
+
+def test_training_starts_from_what_imagenet_taught() -> None:
+    middle, top = lite.trunk(7)
+    lite.start_from_imagenet(middle, top)
+    weights = lite._learned()
+    stem, last = "_conv_stem.weight", "_blocks.15._project_conv.weight"
+    assert torch.equal(middle.state_dict()["0.0.weight"], weights[stem])
+    assert torch.equal(top.state_dict()["4.path.6.weight"], weights[last])
+
+
+def test_other_weights_than_expected_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lite, "SHA256", "0" * 64)
+    with pytest.raises(lite.PretrainedError, match="not the file"):
+        lite.start_from_imagenet(*lite.trunk(6))
+    monkeypatch.setattr(lite, "PACKAGE", "not_installed_at_all")
+    with pytest.raises(lite.PretrainedError, match=r"vlm\.txt"):
+        lite.start_from_imagenet(*lite.trunk(6))
+
+
+@pytest.fixture
+def encoder() -> Encoder:
+    """Random weights, with the statistics of some views, as training leaves them."""
+    torch.manual_seed(1)
+    encoder = Encoder()
+    encoder(*_noise(8))
+    return encoder.eval()
+
+
+def test_the_exported_network_answers_as_torch_does(
+    encoder: Encoder, tmp_path: Path
+) -> None:
+    assert export(folded(encoder), tmp_path / "net.onnx") < 1e-3
+
+
+def test_a_photo_reads_the_same_in_the_mirror(encoder: Encoder) -> None:
+    face, photo = _noise(3)
+    with torch.no_grad():
+        seen, mirrored = encoder(face, photo), encoder(face.flip(2), photo.flip(2))
+    for one, other in zip(seen, mirrored, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
+
+
+def test_folding_changes_no_answer(encoder: Encoder) -> None:
+    with torch.no_grad():
+        before, after = encoder(*_noise(3)), folded(encoder)(*_noise(3))
+    for one, other in zip(before, after, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
+
+
+def test_rounding_to_eight_bits_keeps_the_answers_and_saves_space(
+    encoder: Encoder, tmp_path: Path
+) -> None:
+    exact, rounded = tmp_path / "exact.onnx", tmp_path / "rounded.onnx"
+    export(folded(encoder), exact)
+    views = [view.numpy() for view in _noise(8)]
+    level = logging.getLogger().level
+    quantise(exact, rounded, *views)
+    assert logging.getLogger().level == level
+    before, after = (answers(file, *views)[1] for file in (exact, rounded))
+    assert (before * after).sum(1).mean() > 0.95
+    assert rounded.stat().st_size < exact.stat().st_size / 2
+    left = {name for name in _precise(exact) if "/middle/" in name}
+    assert len(left) == 2 * (1 + 2 + 3 + 3)  # of both branches: the stem, three blocks
+
+
+def test_an_export_that_answers_otherwise_is_refused(
+    encoder: Encoder, tmp_path: Path
+) -> None:
+    path, shipped = tmp_path / "net.onnx", folded(encoder)
+    export(shipped, path)
+    torch.nn.init.constant_(shipped.photo.heads.bias, 1)
+    with pytest.raises(ExportError):
+        _difference(shipped, path)
