@@ -18,7 +18,7 @@ import torch
 
 from annotation.small.heads import FACE_HEADS, WIDTH, width
 from annotation.small.readout import Readout
-from annotation.training import fit, recipe
+from annotation.training import fit, judging, recipe
 from annotation.training.augment import Changes
 from annotation.training.further import OF_FACES
 from annotation.training.judging import Judgement
@@ -100,6 +100,19 @@ def test_it_judges_an_epoch_by_photos_kept_from_training(tmp_path: Path) -> None
     run = Run(tmp_path, "", resume=False)
     fit.teach(course(views=kept), run)
     assert max(epoch.ranking for epoch in run.epochs()) > 0.9
+
+
+def test_people_are_known_by_the_direction_of_their_features(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # The longest is of somebody else: by length it would be nearest to all.
+    features = np.array([[1, 0], [0.9, 0.1], [9, 9], [0, 1]], np.float32)
+    logits = np.zeros((4, width(FACE_HEADS)), np.float32)
+    monkeypatch.setattr(judging, "answers", lambda *_: (features, logits))
+    own = course(views=blocks(4)).kept
+    people = Views(**{**own.__dict__, "identity": np.array([0, 0, 1, 2])})
+    found = judging.judge(course().branch, people, FACE_HEADS)
+    assert found.recall_at_1 == 1
 
 
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path: Path) -> None:
