@@ -8,7 +8,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 
 from annotation.api import PhotoView, ProcessBatchView
 from demo import views
-from matching.api import VisualSearchView
+from matching.api.search import VisualSearchView
 from profiles.api.people import PeopleView, PersonView
 from profiles.api.photos import AnchorsView, PhotoImageView, PhotosView
 from profiles.api.tokens import TokenView

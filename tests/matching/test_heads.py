@@ -25,6 +25,7 @@ from matching.features import BLOCKS, VISUAL, unpack
 from matching.models import Head, PersonVector, Space
 from matching.projection import Projection
 from matching.search import Page, Query, search
+from matching.services import indexing
 from profiles import services as people
 from profiles.models import Photo, Profile
 from tests.annotation.calibrations import VERSION, keep
@@ -116,8 +117,8 @@ def test_searches_answer_before_while_and_after_and_never_mix(
         during.append(answer(alice, crowd[0]))
         index_people(*args, **options)
 
-    monkeypatch.setattr(services, "INDEX_BATCH", 2)
-    monkeypatch.setattr(services, "index_people", searched)
+    monkeypatch.setattr(indexing, "INDEX_BATCH", 2)
+    monkeypatch.setattr(indexing, "index_people", searched)
     services.activate_head(head().version)
     after = answer(alice, crowd[0])
     assert len(during) == 3
@@ -154,7 +155,7 @@ def test_who_uploads_while_a_space_is_built_is_found_in_both(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     old = spaces.active_space()
-    index = services._index
+    index = indexing._index
     newcomers = []
 
     def joined(*args: Any, **options: Any) -> None:
@@ -163,7 +164,7 @@ def test_who_uploads_while_a_space_is_built_is_found_in_both(
         make_photo(newcomers[0])
         work()
 
-    monkeypatch.setattr(services, "_index", joined)
+    monkeypatch.setattr(indexing, "_index", joined)
     new = services.activate_head(head().version)
     assert newcomers[0].vectors.filter(space=old).exists()
     assert newcomers[0].vectors.filter(space=new).exists()
@@ -267,9 +268,9 @@ def test_after_it_broke_off_it_goes_on_where_it_ended(
         index_people(batch, **options)
         done.extend(batch)
 
-    monkeypatch.setattr(services, "INDEX_BATCH", 1)
+    monkeypatch.setattr(indexing, "INDEX_BATCH", 1)
     with monkeypatch.context() as dying:
-        dying.setattr(services, "index_people", killed)
+        dying.setattr(indexing, "index_people", killed)
         with pytest.raises(KeyboardInterrupt):
             services.activate_head(one.version)
     assert scores(answer(alice, crowd[0])) == scores(before)
@@ -292,14 +293,14 @@ def test_of_two_at_a_time_the_slower_one_gives_up(
     crowd: list[Profile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow, quick = head(1), head(2)
-    index = services._index
+    index = indexing._index
 
     def overtaken(*args: Any, **options: Any) -> None:
-        monkeypatch.setattr(services, "_index", index)
+        monkeypatch.setattr(indexing, "_index", index)
         services.activate_head(quick.version)
         index(*args, **options)
 
-    monkeypatch.setattr(services, "_index", overtaken)
+    monkeypatch.setattr(indexing, "_index", overtaken)
     with pytest.raises(ConflictError, match="took over"):
         services.activate_head(slow.version)
     assert active() == quick.version
@@ -419,7 +420,7 @@ def test_a_head_that_cannot_be_loaded_here_hinders_nobody_while_it_is_built(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as dying:
-        dying.setattr(services, "_index", killed)
+        dying.setattr(indexing, "_index", killed)
         with pytest.raises(KeyboardInterrupt):
             services.activate_head(one.version)
     heads.projection.cache_clear()

@@ -235,7 +235,7 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/v1",
     "ENUM_NAME_OVERRIDES": {
         "Gender": "profiles.models.Gender",
-        "Wish": "matching.api.WISHES",
+        "Wish": "matching.api.search.WISHES",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
