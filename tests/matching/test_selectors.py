@@ -15,42 +15,21 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
-from pgvector import HalfVector
 
 from matching import selectors, spaces
-from matching.features import STORED_WIDTH, WIDTH
+from matching.features import WIDTH
 from matching.models import PersonVector, Space
 from matching.selectors import Filters, Found, Position
 from profiles import services as people
-from profiles.models import Client, Gender, Photo, Profile
+from profiles.models import Client, Gender, Profile
 from tests.conftest import MakePerson
+from tests.matching.findable import index
 from twinby.errors import InvalidError
 
 RNG = np.random.default_rng(7)
 QUERY = RNG.normal(size=WIDTH)
 
 MakeFound = Callable[..., Profile]
-
-
-def index(person: Profile, space: Space, **presence: float) -> Profile:
-    """A searchable person with a random vector and a curated photo without files."""
-    Photo.objects.create(
-        owner=person,
-        purpose=Photo.Purpose.PROFILE,
-        status=Photo.Status.APPROVED,
-        approval_source=Photo.ApprovalSource.CURATED,
-        sha256=uuid.uuid4().hex,
-        dhash="0" * 64,
-        width=1,
-        height=1,
-    )
-    vector = np.zeros(STORED_WIDTH)
-    vector[:WIDTH] = RNG.normal(size=WIDTH) / math.sqrt(WIDTH)
-    named = {name.replace("__", "."): p for name, p in presence.items()}
-    PersonVector.objects.create(
-        profile=person, space=space, vector=HalfVector(vector), presence=named
-    )
-    return person
 
 
 @pytest.fixture

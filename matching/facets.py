@@ -1,0 +1,86 @@
+"""How many people a search can find, and how many of them show which value."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db import connection
+
+from annotation.schema import value_names
+from matching import cache, selectors, spaces
+from matching.models import Space
+from matching.selectors import Filters
+from profiles.models import Profile
+
+# Enough to know a share of one in a hundred to a third of itself.
+SAMPLE_PEOPLE = 5_000
+# For so long may others come and go unnoticed; the viewer's own changes show at once.
+KEPT_SECONDS = 60
+ALL_IDS = 2**128
+
+# Counted from each person's presence: {"eyewear.glasses": 0.93}.
+_COUNT = """
+SELECT known.key, count(*)
+FROM ({people}) AS person, jsonb_each_text(person.presence) AS known
+WHERE known.value::float >= %s
+GROUP BY known.key
+"""
+
+
+@dataclass(frozen=True)
+class Facets:
+    """`people` is exact; `values` {"eyewear.glasses": 120} is scaled if `estimated`."""
+
+    people: int
+    values: dict[str, int]
+    estimated: bool
+
+
+def facets(viewer: Profile, filters: Filters) -> Facets:
+    """Of the people who pass every filter: how many there are, and what they show.
+
+    Kept for a minute, or until the viewer changes or blocks somebody.
+    """
+    space = spaces.active_space()
+    owner, name = kept_for(viewer.pk), _name(space, filters)
+    known = cache.kept(owner, name)
+    if known is None:
+        known = _counted(viewer, space, filters)
+        cache.keep(owner, name, known, seconds=KEPT_SECONDS)
+    people, values, estimated = known
+    return Facets(people, values, estimated)
+
+
+def kept_for(viewer_id: uuid.UUID) -> str:
+    """Under which name a person's counts are kept."""
+    return f"facets:{viewer_id}"
+
+
+def _name(space: Space, filters: Filters) -> str:
+    fixed = {**filters.__dict__, "exclude": sorted(map(str, filters.exclude))}
+    asked = repr((space.version, settings.WISH_THRESHOLD, sorted(fixed.items())))
+    return hashlib.sha256(asked.encode()).hexdigest()[:24]
+
+
+def _counted(
+    viewer: Profile, space: Space, filters: Filters
+) -> tuple[int, dict[str, int], bool]:
+    everybody = selectors.eligible(viewer, space=space, filters=filters)
+    people = everybody.count()
+    share = min(1.0, SAMPLE_PEOPLE / people) if people else 1.0
+    if share < 1:
+        # Ids are random, so that the lowest of them are a fair sample.
+        last = uuid.UUID(int=int(share * ALL_IDS) - 1)
+        everybody = everybody.filter(profile_id__lte=last)
+    query, parameters = everybody.values("presence").query.sql_with_params()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _COUNT.format(people=query), [*parameters, settings.WISH_THRESHOLD]
+        )
+        found = dict(cursor.fetchall())
+    names = [f"{attribute.name}.{value}" for attribute, value in value_names()]
+    values = {name: round(found[name] / share) for name in names if name in found}
+    return people, values, share < 1
