@@ -10,7 +10,7 @@ from django.db import transaction
 from django.dispatch import receiver
 
 from annotation.signals import photo_annotated
-from matching import tasks
+from matching import cache, facets, tasks
 from profiles.signals import photo_approved, photo_withdrawn, profile_changed
 
 RECENT: Final = 64  # wishes: a transaction of thousands looks no further back
@@ -37,3 +37,10 @@ def enqueue(*, profile_id: uuid.UUID, **_: Any) -> None:
     recent = transaction.get_connection().run_on_commit[-RECENT:]
     if wish not in [hook for _, hook, _ in recent]:
         transaction.on_commit(wish, robust=True)
+
+
+@receiver(profile_changed)
+def forget_counts(*, profile_id: uuid.UUID, **_: Any) -> None:
+    """Whom a person can find depends on what they declare."""
+    owner = facets.kept_for(profile_id)
+    transaction.on_commit(lambda: cache.forget(owner), robust=True)

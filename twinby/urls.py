@@ -8,6 +8,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 
 from annotation.api import PhotoView, ProcessBatchView
 from demo import views
+from matching.api.facets import FacetsView
 from matching.api.search import VisualSearchView
 from profiles.api.people import PeopleView, PersonView
 from profiles.api.photos import AnchorsView, PhotoImageView, PhotosView
@@ -25,6 +26,7 @@ api: list[URLPattern | URLResolver] = [
     path("photos/<uuid:photo_id>", PhotoView.as_view(), name="photo"),
     path("photos/<uuid:photo_id>/image", PhotoImageView.as_view(), name="photo-image"),
     path("search/visual", VisualSearchView.as_view(), name="search-visual"),
+    path("search/facets", FacetsView.as_view(), name="search-facets"),
 ]
 
 urlpatterns: list[URLPattern | URLResolver] = [

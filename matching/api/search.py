@@ -184,17 +184,22 @@ class VisualSearchView(APIView):
 
 def understand(given: dict[str, Any]) -> Query:
     """Validated input as the search's own words."""
-    wanted = dict(given["filters"])
-    exclude = frozenset(wanted.pop("exclude_user_ids", ()))
-    lists = {name: tuple(v) for name, v in wanted.items() if isinstance(v, list)}
     return Query(
         liked=tuple(given["positive_photo_ids"]),
         disliked=tuple(given["negative_photo_ids"]),
-        filters=Filters(**{**wanted, **lists, "exclude": exclude}),
+        filters=understood_filters(given["filters"]),
         importance=given["weights"],
         limit=given["limit"],
         cursor=given["cursor"] or "",
     )
+
+
+def understood_filters(given: dict[str, Any]) -> Filters:
+    """`FiltersInput`, validated, as the search's own words."""
+    wanted = dict(given)
+    exclude = frozenset(wanted.pop("exclude_user_ids", ()))
+    lists = {name: tuple(v) for name, v in wanted.items() if isinstance(v, list)}
+    return Filters(**{**wanted, **lists, "exclude": exclude})
 
 
 def described(page: Page, query: Query, viewer: Profile) -> dict[str, Any]:

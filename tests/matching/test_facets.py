@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as NoRedisError
+from rest_framework.test import APIClient
 
 from matching import cache, facets, spaces
 from matching.selectors import Filters
+from profiles import services
 from profiles.models import Gender, Profile
 from tests.conftest import MakePerson
 from tests.matching.findable import index
@@ -92,3 +94,22 @@ def test_without_redis_everything_is_counted_anew(
     assert facets.facets(alice, Filters()).people == 10
     cache.forget(facets.kept_for(alice.pk))
     assert "Redis does not answer" in caplog.text
+
+
+@pytest.mark.usefixtures("crowd")
+def test_the_door_counts_for_the_person_that_asks(
+    api_as: Callable[[Profile], APIClient], alice: Profile
+) -> None:
+    body = {"filters": {"must": [GLASSES]}}
+    answer = api_as(alice).post("/v1/search/facets", body, format="json")
+    assert answer.status_code == 200, answer.json()
+    assert answer.json() == {"people": 4, "values": {GLASSES: 4}, "estimated": False}
+
+
+@pytest.mark.usefixtures("crowd")
+@pytest.mark.django_db(transaction=True)
+def test_what_a_person_declares_changes_their_counts_at_once(alice: Profile) -> None:
+    assert facets.facets(alice, Filters()).people == 10
+    services.update_profile(alice, sought_age_min=40)
+    alice.refresh_from_db()
+    assert facets.facets(alice, Filters()).people == 0
