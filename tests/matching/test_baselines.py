@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from matching.features import WIDTH, FloatArray
 from matching.preference import (
@@ -19,7 +17,6 @@ from matching.preference import (
 )
 from tests.matching.test_preference import covariance, random_photos, random_prior
 
-SEEDS = st.integers(0, 2**32 - 1)
 NAMES = pytest.mark.parametrize("name", METHODS)
 LIKED = [True, True, True, False, False]
 
@@ -95,9 +92,8 @@ def test_heavier_examples_count_more_in_the_plain_formula() -> None:
     assert taste.credits == pytest.approx([0.75, 0.25, -0.5])
 
 
-@given(seed=SEEDS)
-def test_ridge_regression_agrees_with_its_normal_equations(seed: int) -> None:
-    rng = np.random.default_rng(seed)
+def test_ridge_regression_agrees_with_its_normal_equations() -> None:
+    rng = np.random.default_rng(0)
     photos, prior = random_photos(rng, count=5), random_prior(rng)
     weights = rng.uniform(0.5, 2, 5)
     taste = GaussianPreference.fit(

@@ -114,7 +114,9 @@ def test_the_weights_are_the_prior_plus_credited_examples(
     rng = np.random.default_rng(seed)
     photos, prior = random_photos(rng, count=len(labels)), random_prior(rng)
     taste = BayesianPreference.fit(photos, liked=labels, prior=prior)
-    expected = prior.mean + covariance(prior) @ (taste.credits @ photos)
+    dual = taste.credits @ photos
+    along = prior.factor @ (prior.factor.T @ dual)
+    expected = prior.mean + prior.variance * dual + along
     assert np.allclose(taste.weights, expected, atol=1e-12)
     assert (np.where(labels, 1, -1) * taste.credits > 0).all()
 
