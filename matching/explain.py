@@ -130,6 +130,7 @@ def contributions(
 
     Give the features as they are stored, so that what is explained is what was scored.
     """
+    preference = preference.at(features)
     prior = preference.prior.intercept + float(features @ preference.prior_weights)
     shares = _shares(space, preference=preference, features=features)
     look, *of_values = shares.sum(axis=0).tolist()
@@ -180,13 +181,12 @@ def _shares(
 ) -> FloatArray:
     """What each example brings through the look and each value, (n, 133).
 
-    credit * <x, C candidate>, taken apart: the sum over the examples is the addend of
+    credit * <C x, candidate>, taken apart: the sum over the examples is the addend of
     a value, (p_v - visible * mean_v) * (L @ (w - w0))_v / scale.
     """
-    metric = preference.prior.variance * preference.importance
-    scaled = preference.examples * metric
-    look = scaled[:, :VISUAL_WIDTH] @ features[:VISUAL_WIDTH]
-    of_values = scaled[:, VISUAL_WIDTH:] @ space.basis.T * presence(space, features)
+    pulls = preference.pulls
+    look = pulls[:, :VISUAL_WIDTH] @ features[:VISUAL_WIDTH]
+    of_values = pulls[:, VISUAL_WIDTH:] @ space.basis.T * presence(space, features)
     shares: FloatArray = preference.credits[:, None] * np.column_stack(
         [look, of_values]
     )

@@ -76,7 +76,9 @@ def test_the_addends_sum_to_the_score(
     rng = np.random.default_rng(seed)
     space = random_space(seed)
     photos = photo_matrix(space, [random_sighting(rng) for _ in labels])
-    prior = Prior(rng.normal(size=WIDTH) / 9, rng.uniform(0.1, 1, WIDTH), -1.0)
+    prior = Prior(
+        rng.normal(size=WIDTH) / 9, rng.uniform(0.1, 1, WIDTH), intercept=-1.0
+    )
     learned: LinearPreference = (
         PlainPreference.fit(photos, liked=labels)
         if plain

@@ -55,9 +55,15 @@ def random_prior(rng: np.random.Generator) -> Prior:
     return Prior(
         mean=0.2 * rng.normal(size=WIDTH),
         variance=rng.uniform(0.02, 2.0, WIDTH),
+        factor=0.1 * rng.normal(size=(WIDTH, 3)),
         intercept=float(rng.normal()),
         version="random",
     )
+
+
+def covariance(prior: Prior) -> FloatArray:
+    dense: FloatArray = np.diag(prior.variance) + prior.factor @ prior.factor.T
+    return dense
 
 
 def score(preference: LinearPreference, features: FloatArray) -> float:
@@ -108,7 +114,9 @@ def test_the_weights_are_the_prior_plus_credited_examples(
     rng = np.random.default_rng(seed)
     photos, prior = random_photos(rng, count=len(labels)), random_prior(rng)
     taste = BayesianPreference.fit(photos, liked=labels, prior=prior)
-    expected = prior.mean + prior.variance * (taste.credits @ photos)
+    dual = taste.credits @ photos
+    along = prior.factor @ (prior.factor.T @ dual)
+    expected = prior.mean + prior.variance * dual + along
     assert np.allclose(taste.weights, expected, atol=1e-12)
     assert (np.where(labels, 1, -1) * taste.credits > 0).all()
 
@@ -259,7 +267,7 @@ def test_without_examples_the_taste_is_the_prior() -> None:
     taste = BayesianPreference.fit(np.empty((0, WIDTH)), liked=[], prior=prior)
     assert (taste.weights == prior.mean).all()
     probe = np.random.default_rng(1).normal(size=(3, WIDTH))
-    spread = (probe**2 * prior.variance).sum(axis=1)
+    spread = np.einsum("ij,jk,ik->i", probe, covariance(prior), probe)
     assert taste.variance(probe) == pytest.approx(spread)
 
 
@@ -311,8 +319,9 @@ def test_an_example_without_weight_changes_nothing() -> None:
 def test_the_uncertainty_matches_the_dense_laplace_posterior() -> None:
     rng = np.random.default_rng(0)
     photos, labels = random_photos(rng, count=8), rng.random(8) < 0.5
-    taste = BayesianPreference.fit(photos, liked=labels)
-    precision = np.diag(1 / cold_prior().variance)
+    prior = random_prior(rng)
+    taste = BayesianPreference.fit(photos, liked=labels, prior=prior)
+    precision = np.linalg.inv(covariance(prior))
     precision += (photos.T * taste.curvature) @ photos
     posterior = np.linalg.inv(precision)
     probe = random_photos(rng, count=5)
