@@ -42,8 +42,7 @@ class Diversity:
             values = np.where(waiting, scores + penalties, -np.inf)
             picked = int(values.argmax())
             waiting[picked] = False
-            likeness = np.maximum(units @ units[picked], 0.0)
-            closer = np.minimum(penalties, 0.0 - self.weight * likeness)
+            closer = np.minimum(penalties, -self.weight * (units @ units[picked]))
             penalties = np.where(waiting, closer, penalties)
         return penalties
 

@@ -11,11 +11,13 @@ from matching.ranking.base import Candidate, FloatArray, by_score
 
 # One place of so many is a newcomer's.
 PLACES = 10
+# Log-odds: who is lifted comes before the other, whatever the rounding of the sum.
+HAIR = 1e-9
 
 
 @dataclass(frozen=True)
 class Newcomers:
-    """Lifts the j-th best newcomer to the score of the 9j-th best of the others.
+    """Lifts the j-th best newcomer a hair above the (9j + 1)-th best of the others.
 
     So j of them are among the first 10j, if `weight`, the most that anybody is lifted
     by, allows: nobody is shown to whom they would hardly appeal. A newcomer is here for
@@ -33,9 +35,9 @@ class Newcomers:
         new = [i for i in order if self.is_owed(candidates[i])]
         others = [i for i in order if not self.is_owed(candidates[i])]
         lifts = np.zeros(len(scores))
-        kept = others[PLACES - 2 :: PLACES - 1]  # the 9th, the 18th, …
-        for newcomer, other in zip(new, kept, strict=False):
-            lacking = scores[other] - scores[newcomer]
+        behind = others[PLACES - 1 :: PLACES - 1]  # the 10th, the 19th, …
+        for newcomer, other in zip(new, behind, strict=False):
+            lacking = scores[other] + HAIR - scores[newcomer]
             lifts[newcomer] = np.clip(lacking, 0.0, self.weight)
         return lifts
 

@@ -96,6 +96,7 @@ def test_to_sort_by_score_is_the_order_of_the_picks(seed: int, weight: float) ->
 def test_its_work_is_bounded_by_the_picks() -> None:
     rng = np.random.default_rng(0)
     people = crowd(rng, MAX_PICKS + 200)
+    people[-1] = Candidate("p999", people[-2].features)  # a double, but far behind
     scores = np.arange(len(people), 0.0, -1.0)  # picked in the order given
     began = time.process_time()
     penalties = Diversity(0.5)(people, scores)

@@ -24,8 +24,8 @@ def test_the_last_of_ten_gets_the_place_kept_for_newcomers() -> None:
     given, scores = people([19], 20), np.arange(20.0)[::-1] / 10
     lifts = MILD(given, scores)
     order = by_score(given, scores + lifts)
-    assert order.index(19) == 9  # behind the ninth of the others, by id
-    assert lifts[19] == pytest.approx(scores[8])
+    assert order.index(19) == 9  # behind nine others
+    assert lifts[19] == pytest.approx(scores[9])
     assert np.count_nonzero(lifts) == 1
 
 
@@ -36,7 +36,7 @@ def test_a_newcomer_who_is_high_enough_is_not_lifted() -> None:
 
 def test_there_are_no_more_kept_places_than_one_in_ten() -> None:
     lifts = UNLIMITED(people([17, 18, 19], 20), np.arange(20.0)[::-1])
-    # 17 others hold one ninth place: the other newcomers stay where they are.
+    # 17 others leave one such place: the other newcomers stay where they are.
     assert np.flatnonzero(lifts).tolist() == [17]
 
 
