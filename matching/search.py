@@ -17,7 +17,7 @@ from matching.explain import Explanation, Wish, contributions, wishes
 from matching.features import FeatureSpace, photo_matrix, unpack
 from matching.models import Space
 from matching.preference import BayesianPreference, LinearPreference
-from matching.ranking import Candidate, Ranked, rank
+from matching.ranking.base import Candidate, Ranked, rank
 from matching.selectors import Filters, Found, Position
 from profiles.models import Photo, Profile
 from twinby.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError

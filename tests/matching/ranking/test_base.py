@@ -5,7 +5,8 @@ import pytest
 
 from matching.features import WIDTH, FloatArray
 from matching.preference import BayesianPreference
-from matching.ranking import Candidate, Ranked, rank
+from matching.ranking.base import Candidate, rank
+from tests.matching.ranking.people import names, person
 
 
 @pytest.fixture
@@ -15,14 +16,7 @@ def taste() -> BayesianPreference:
 
 
 def people(**first_features: float) -> list[Candidate]:
-    return [
-        Candidate(id=name, features=amount * np.eye(1, WIDTH)[0])
-        for name, amount in first_features.items()
-    ]
-
-
-def names(ranked: Sequence[Ranked]) -> list[str]:
-    return [r.candidate.id for r in ranked]
+    return [person(name, amount) for name, amount in first_features.items()]
 
 
 def test_the_most_liked_come_first(taste: BayesianPreference) -> None:
@@ -72,3 +66,16 @@ def test_a_stage_sees_what_the_stages_before_made(taste: BayesianPreference) -> 
     (ranked,) = rank(people(new_bob=0.0), preference=taste, stages=stages)
     assert ranked.stages == {"boost": 5.0, "halve": -2.5}
     assert ranked.score == 2.5
+
+
+def test_a_calibrated_match_score_is_made_of_the_preference_and_moves_nobody(
+    taste: BayesianPreference,
+) -> None:
+    ranked = rank(
+        people(ann=1.0, new_bob=0.0),
+        preference=taste,
+        stages={"boost": newcomers_first},
+        calibrate=lambda log_odds: np.where(log_odds > 0, 0.25, 0.125),
+    )
+    assert names(ranked) == ["new_bob", "ann"]
+    assert [r.match_score for r in ranked] == [0.125, 0.25]

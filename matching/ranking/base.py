@@ -1,0 +1,105 @@
+"""What is ranked, and how: the preference, then what every stage adds. Pure.
+
+The score of a candidate is a sum on the log-odds scale. An order is complete: equal
+scores are ordered by id.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from matching.preference import Preference, sigmoid
+
+FloatArray = npt.NDArray[np.float64]
+
+# From log-odds by the preference alone, (n,), to probabilities of a like, (n,).
+Calibrate = Callable[[FloatArray], FloatArray]
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A person who may be shown, with their features (644,) as they are stored.
+
+    `liked_back` are the log-odds that they like the viewer, None if nothing is known
+    of their taste. `expected_likes` is how many they can expect a day as things go,
+    `impressions` how often they have been shown, `age_days` how long they are here.
+    What is not given adds nothing: the stages' zero points are the defaults.
+    """
+
+    id: str
+    features: FloatArray
+    liked_back: float | None = None
+    inactive_days: float = math.inf
+    expected_likes: float = 0.0
+    impressions: int = 0
+    age_days: float = math.inf
+
+
+# Given the candidates and their scores so far, (n,), what each of them gains, (n,).
+Stage = Callable[[Sequence[Candidate], FloatArray], FloatArray]
+
+
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """A candidate with their log-odds of being liked, and each stage's addend.
+
+    `match_score` is the probability of a like by the preference alone: it does not
+    depend on who else is there.
+    """
+
+    candidate: Candidate
+    preference: float
+    match_score: float
+    stages: Mapping[str, float]
+
+    @property
+    def score(self) -> float:
+        """What the order goes by, in log-odds."""
+        return sum(self.stages.values(), start=self.preference)
+
+    @property
+    def position(self) -> tuple[float, str]:
+        """Where it stands: sorts best first, and never equal to another's."""
+        return -self.score, self.candidate.id
+
+
+def rank(
+    candidates: Sequence[Candidate],
+    *,
+    preference: Preference,
+    stages: Mapping[str, Stage] | None = None,
+    calibrate: Calibrate = sigmoid,
+) -> list[Ranked]:
+    """Everybody given, best first; the stages act in their order."""
+    if not candidates:
+        return []
+    liking = preference.score(features_of(candidates))
+    chances = calibrate(liking)
+    addends: dict[str, FloatArray] = {}
+    for name, stage in (stages or {}).items():
+        addends[name] = stage(candidates, sum(addends.values(), start=liking))
+    ranked = [
+        Ranked(
+            candidate,
+            preference=float(liking[i]),
+            match_score=float(chances[i]),
+            stages={name: float(gained[i]) for name, gained in addends.items()},
+        )
+        for i, candidate in enumerate(candidates)
+    ]
+    return sorted(ranked, key=lambda r: r.position)
+
+
+def features_of(candidates: Sequence[Candidate]) -> FloatArray:
+    """Their features, (n, 644)."""
+    return np.stack([candidate.features for candidate in candidates])
+
+
+def by_score(candidates: Sequence[Candidate], scores: FloatArray) -> list[int]:
+    """The indices of the candidates, best first; equal scores by id."""
+    return sorted(range(len(scores)), key=lambda i: (-scores[i], candidates[i].id))
