@@ -11,6 +11,7 @@ from django.dispatch import receiver
 
 from annotation.signals import photo_annotated
 from matching import tasks
+from matching.signals import space_activated
 from profiles.signals import photo_approved, photo_withdrawn, profile_changed
 
 RECENT: Final = 64  # wishes: a transaction of thousands looks no further back
@@ -37,3 +38,9 @@ def enqueue(*, profile_id: uuid.UUID, **_: Any) -> None:
     recent = transaction.get_connection().run_on_commit[-RECENT:]
     if wish not in [hook for _, hook, _ in recent]:
         transaction.on_commit(wish, robust=True)
+
+
+@receiver(space_activated)
+def relearn(**_: Any) -> None:
+    """Everybody's taste is learned anew in the space that took over."""
+    transaction.on_commit(tasks.sweep_tastes.send, robust=True)

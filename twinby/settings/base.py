@@ -194,6 +194,10 @@ ACCEPT_RESEARCH_WEIGHTS = env_bool("TWINBY_ACCEPT_RESEARCH_WEIGHTS", default=Fal
 SEARCH_MAX_EXAMPLES = env_int("TWINBY_SEARCH_MAX_EXAMPLES", 5)
 SEARCH_MAX_LIMIT = env_int("TWINBY_SEARCH_MAX_LIMIT", 100)
 WISH_THRESHOLD = env_float("TWINBY_WISH_THRESHOLD", 0.5)
+# "name/person: arm=weight, arm=weight", or name/region; empty: nothing is tried out.
+EXPERIMENT = env_text("TWINBY_EXPERIMENT")
+# The log of pages shown is dropped once it is so many whole months old.
+IMPRESSION_MONTHS = env_int("TWINBY_IMPRESSION_MONTHS", 13, least=1)
 # A page at / to try the search without code: visitors upload without logging in, so it
 # is for a machine of one's own, not for the public. `./run demo` turns it on.
 DEMO_PAGE = env_bool("TWINBY_DEMO_PAGE", default=False)
