@@ -8,8 +8,8 @@ class MatchingConfig(AppConfig):
     verbose_name = "Matching"
 
     def ready(self) -> None:
-        from matching import privacy, receivers
+        from matching import checks, privacy, receivers
         from profiles.privacy import register
 
-        register("matching", privacy.export_vectors)
-        self.wired = receivers
+        register("matching", privacy.export_matching)
+        self.wired = (checks, receivers)

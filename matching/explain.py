@@ -82,7 +82,7 @@ class Reason:
     """What one attribute, or "visual", adds to the score, and through which photos.
 
     `photos` are 1-based positions among the liked or, for the two messages about
-    disliked photos, among the disliked, strongest side only.
+    disliked photos, among the disliked, strongest side only; none where people taught.
     """
 
     message: Message

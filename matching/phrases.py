@@ -66,6 +66,10 @@ def _likenesses(reasons: Sequence[Reason]) -> list[str]:
 def _likeness(
     message: Message, photos: tuple[int, ...], subjects: Sequence[str]
 ) -> str:
+    if not photos:  # learned from people, whom nobody would know by a number
+        if message is Message.LIKE_LIKED:
+            return f"similar {_join(subjects)}, like people you liked"
+        return f"different {_join(subjects)} from people you passed"
     numbers = ("photo " if len(photos) == 1 else "photos ") + _join(
         [str(photo) for photo in photos]
     )

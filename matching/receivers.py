@@ -11,6 +11,7 @@ from django.dispatch import receiver
 
 from annotation.signals import photo_annotated
 from matching import cache, facets, tasks
+from matching.signals import space_activated
 from profiles.signals import photo_approved, photo_withdrawn, profile_changed
 
 RECENT: Final = 64  # wishes: a transaction of thousands looks no further back
@@ -44,3 +45,9 @@ def forget_counts(*, profile_id: uuid.UUID, **_: Any) -> None:
     """Whom a person can find depends on what they declare."""
     owner = facets.kept_for(profile_id)
     transaction.on_commit(lambda: cache.forget(owner), robust=True)
+
+
+@receiver(space_activated)
+def relearn(**_: Any) -> None:
+    """Everybody's taste is learned anew in the space that took over."""
+    transaction.on_commit(tasks.sweep_tastes.send, robust=True)

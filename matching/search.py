@@ -1,4 +1,4 @@
-"""From liked and disliked photos to a ranked, explained page of people."""
+"""From photos liked and disliked, or feedback alone, to a ranked page of people."""
 
 from __future__ import annotations
 
@@ -9,32 +9,38 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
-from django.core import signing
 
 from annotation import services as annotation
-from matching import selectors, spaces
+from matching import cursors, selectors, spaces, tastes
+from matching.assignment import arm_of
 from matching.explain import Explanation, Wish, contributions, wishes
 from matching.features import FeatureSpace, photo_matrix, unpack
 from matching.models import Space
-from matching.preference import BayesianPreference, LinearPreference
+from matching.preference import BayesianPreference, LinearPreference, Prior
 from matching.ranking.base import Candidate, Ranked, rank
-from matching.selectors import Filters, Found, Position
+from matching.selectors import Filters, Found
 from profiles.models import Photo, Profile
-from twinby.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
+from twinby.errors import ConflictError, ForbiddenError, NotFoundError
 
-CURSOR_SALT = "matching.search"
+METHOD = "bayesian"
 
 
 @dataclass(frozen=True)
 class Query:
-    """What a person asks: photos they like and dislike, wishes, and a page."""
+    """What a person asks: photos they like and dislike, wishes, and a page.
 
-    liked: tuple[uuid.UUID, ...]
+    `unseen`: without the people of whom they have said anything. `until`: what their
+    taste is learned from, up to the label of this id; all of it on a first page.
+    """
+
+    liked: tuple[uuid.UUID, ...] = ()
     disliked: tuple[uuid.UUID, ...] = ()
     filters: Filters = field(default_factory=Filters)
     importance: Mapping[str, float] = field(default_factory=dict)
     limit: int = 20
     cursor: str = ""
+    unseen: bool = False
+    until: int = 0
 
     @property
     def examples(self) -> tuple[uuid.UUID, ...]:
@@ -43,22 +49,32 @@ class Query:
 
 @dataclass(frozen=True)
 class Match:
-    """One person of the answer, with the whole sum behind their score."""
+    """One person of the answer, with the whole sum behind their score.
+
+    `propensity` is the chance that they stand here: 1 while nothing is drawn by lot.
+    """
 
     profile_id: uuid.UUID
     ranked: Ranked
     explanation: Explanation
+    propensity: float = 1.0
 
 
 @dataclass(frozen=True)
 class Page:
-    """The answer: who, why, what was understood, and where the next page starts."""
+    """The answer: who, why, what was understood, by which versions, what is next."""
 
     matches: list[Match]
     wishes: list[Wish]
     space: FeatureSpace
     prior: str
     next_cursor: str | None
+    arm: str
+    # How many labels of the person's own feedback have taught.
+    labels: int
+    method: str = METHOD
+    calibration: str | None = None
+    id: uuid.UUID = field(default_factory=uuid.uuid4)
 
 
 def search(viewer: Profile, query: Query) -> Page:
@@ -68,28 +84,71 @@ def search(viewer: Profile, query: Query) -> Page:
     photo has not been read, InvalidError for a cursor of another search.
     """
     stored = spaces.active_space()
-    space = spaces.feature_space(stored)
-    preference = learn(viewer, query, space)
-    found, next_cursor = look_up(viewer, query, stored, preference)
-    ranked = rank(found, preference=preference)
-    return Page(
-        matches=[explain(space, preference, one) for one in ranked],
-        wishes=wishes(space, preference=preference),
-        space=space,
-        prior=preference.prior.version,
-        next_cursor=next_cursor,
-    )
+    query = begun(viewer, query)
+    taste = tastes.learned(viewer, stored, until=query.until)
+    prior = tastes.beside_photos(taste)
+    preference = learn(viewer, query, spaces.feature_space(stored), prior=prior)
+    return _page(viewer, query, stored, preference, labels=len(taste.liked))
 
 
-def learn(viewer: Profile, query: Query, space: FeatureSpace) -> LinearPreference:
+def daily(viewer: Profile, query: Query) -> Page:
+    """The people that `viewer` would like, by their feedback alone.
+
+    Nobody of whom they have said anything. As long as nothing is known of their taste,
+    everybody is as good, and a lot drawn for them and the day says who comes first.
+    """
+    stored = spaces.active_space()
+    query = begun(viewer, replace(query, unseen=True))
+    taste = tastes.learned(viewer, stored, until=query.until)
+    preference = tastes.in_order(taste, viewer)
+    return _page(viewer, query, stored, preference, labels=len(taste.liked))
+
+
+def begun(viewer: Profile, query: Query) -> Query:
+    """The query with its moment: a first page's is now, a later one's the first's."""
+    cursor = cursors.read(query.cursor)
+    return replace(query, until=cursor.label if cursor else tastes.latest_label(viewer))
+
+
+def learn(
+    viewer: Profile, query: Query, space: FeatureSpace, *, prior: Prior | None = None
+) -> LinearPreference:
     """The taste that the example photos show."""
     _check_usable(viewer, query.examples)
     seen = spaces.sightings_in(space, query.examples)
     _check_read(viewer, query.examples, known=seen.keys())
     examples = photo_matrix(space, [seen[pk] for pk in query.examples])
     liked = np.arange(len(query.examples)) < len(query.liked)
-    fitted = BayesianPreference.fit(examples, liked=liked)
+    fitted = BayesianPreference.fit(examples, liked=liked, prior=prior)
     return fitted.weighted(query.importance)
+
+
+def _page(
+    viewer: Profile,
+    query: Query,
+    stored: Space,
+    preference: LinearPreference,
+    *,
+    labels: int,
+) -> Page:
+    """Candidates, ranked and explained, by a preference that has been learned."""
+    space = spaces.feature_space(stored)
+    found, next_cursor = look_up(viewer, query, stored, preference)
+    ranked = rank(found, preference=preference)
+    if query.examples:
+        matches = [explain(space, preference, one) for one in ranked]
+    else:
+        two = tastes.in_two(preference)
+        matches = [_by_people(explain(space, two, one)) for one in ranked]
+    return Page(
+        matches=matches,
+        wishes=wishes(space, preference=preference),
+        space=space,
+        prior=preference.prior.version,
+        next_cursor=next_cursor,
+        arm=arm_of(viewer),
+        labels=labels,
+    )
 
 
 def look_up(
@@ -102,12 +161,12 @@ def look_up(
         viewer,
         space=space,
         query=taste,
-        filters=_with_exclusions(query),
+        filters=_with_exclusions(viewer, query),
         limit=query.limit + 1,
-        after=_position(query.cursor, digest),
+        after=cursors.check(cursors.read(query.cursor), digest=digest),
     )
     page, more = found[: query.limit], found[query.limit :]
-    cursor = _cursor(page[-1], digest) if more else None
+    cursor = cursors.write(page[-1], digest=digest, label=query.until) if more else None
     return [Candidate(str(f.profile_id), features(f)) for f in page], cursor
 
 
@@ -125,6 +184,12 @@ def explain(space: FeatureSpace, preference: LinearPreference, ranked: Ranked) -
         stages=ranked.stages,
     )
     return Match(uuid.UUID(ranked.candidate.id), ranked, explanation)
+
+
+def _by_people(match: Match) -> Match:
+    """The same, where no photo was given: a reason names none."""
+    reasons = tuple(replace(r, photos=()) for r in match.explanation.reasons)
+    return replace(match, explanation=replace(match.explanation, reasons=reasons))
 
 
 def _check_usable(viewer: Profile, photo_ids: Sequence[uuid.UUID]) -> None:
@@ -167,14 +232,13 @@ def _check_read(
     )
 
 
-def _with_exclusions(query: Query) -> Filters:
-    """The people in the given photos are known already."""
+def _with_exclusions(viewer: Profile, query: Query) -> Filters:
+    """The people in the given photos are known already; so are those seen, if asked."""
     shown = Photo.objects.filter(pk__in=query.examples, purpose=Photo.Purpose.PROFILE)
-    owners = frozenset(shown.values_list("owner_id", flat=True))
-    return replace(query.filters, exclude=query.filters.exclude | owners)
-
-
-# Cursors: signed, and good for the same search only -----------------------------------
+    known = frozenset(shown.values_list("owner_id", flat=True))
+    if query.unseen:
+        known |= selectors.seen_by(viewer)
+    return replace(query.filters, exclude=query.filters.exclude | known)
 
 
 def _digest(
@@ -192,25 +256,3 @@ def _digest(
         space.version,
     )
     return hashlib.sha256(repr(asked).encode()).hexdigest()[:16]
-
-
-def _cursor(last: Found, digest: str) -> str:
-    position = [digest, last.distance, str(last.profile_id)]
-    return signing.dumps(position, salt=CURSOR_SALT, compress=True)
-
-
-def _position(cursor: str, digest: str) -> Position | None:
-    if not cursor:
-        return None
-    try:
-        made_for, distance, profile_id = signing.loads(cursor, salt=CURSOR_SALT)
-    except (signing.BadSignature, ValueError):
-        raise InvalidError(
-            "This cursor is not one of ours.", kind="bad-cursor"
-        ) from None
-    if made_for != digest:
-        raise InvalidError(
-            "This cursor belongs to another search; start again without it.",
-            kind="bad-cursor",
-        )
-    return Position(distance, uuid.UUID(profile_id))

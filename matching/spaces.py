@@ -16,6 +16,7 @@ from matching import heads
 from matching.features import VISUAL_WIDTH, FeatureSpace, Sighting
 from matching.models import PersonVector, Space
 from matching.population import neutral_space
+from matching.signals import space_activated
 from twinby.errors import ConflictError, UnavailableError
 
 
@@ -133,6 +134,7 @@ def activate(space: Space) -> None:
     Space.objects.filter(pk=space.pk).update(
         status=Space.Status.ACTIVE, activated_at=timezone.now()
     )
+    space_activated.send(Space, space_id=space.pk)
 
 
 def _locked_statuses() -> dict[int, str]:

@@ -7,9 +7,10 @@ import uuid
 import dramatiq
 from dramatiq_crontab import cron
 
-from matching import services
+from matching import impressions, services, tastes
 
 SWEEP_LIMIT = 5_000
+TASTES_LIMIT = 20_000
 
 
 @dramatiq.actor(
@@ -25,3 +26,24 @@ def index_person(profile_id: str) -> None:
 def sweep_index() -> None:
     """Every ten minutes: a lost message leaves nobody unfound or findable for long."""
     services.sweep(limit=SWEEP_LIMIT)
+
+
+@cron("*/10 * * * *")  # type: ignore[untyped-decorator]
+@dramatiq.actor(queue_name="housekeeping", max_retries=0)
+def sweep_tastes() -> None:
+    """Every ten minutes, and when another space takes over: tastes of no other."""
+    tastes.sweep(limit=TASTES_LIMIT)
+
+
+@cron("7 * * * *")  # type: ignore[untyped-decorator]
+@dramatiq.actor(queue_name="housekeeping", max_retries=0)
+def count_impressions() -> None:
+    """Every hour: rankings go by how often people were shown."""
+    impressions.count()
+
+
+@cron("23 3 * * *")  # type: ignore[untyped-decorator]
+@dramatiq.actor(queue_name="housekeeping", max_retries=3, min_backoff=60_000)
+def arrange_impressions() -> None:
+    """Every night: months of the log ahead, and none older than is kept."""
+    impressions.arrange()

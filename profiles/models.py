@@ -63,7 +63,7 @@ class ProfileQuerySet(models.QuerySet["Profile"]):
         )
 
     def visible_to(self, viewer: Profile) -> ProfileQuerySet:
-        """Whom `viewer` may be shown: searchable, and each seeks the other.
+        """Whom `viewer` may be shown: each seeks the other, and neither blocks them.
 
         Nobody, once a moderator has blocked the viewer.
         """
@@ -74,6 +74,8 @@ class ProfileQuerySet(models.QuerySet["Profile"]):
             self.searchable()
             .filter(client_id=viewer.client_id)
             .exclude(pk=viewer.pk)
+            .exclude(avoided_by=viewer)
+            .exclude(avoided=viewer)
             .filter(gender__in=viewer.seeking, seeking__contains=[viewer.gender])
             .aged(viewer.sought_age_min, viewer.sought_age_max, on=today)
             .filter(
@@ -123,6 +125,10 @@ class Profile(models.Model):
         default=Status.ACTIVE,
         db_default="active",
         editable=False,
+    )
+    # Whom the person blocked: neither is shown to the other. A moderator's is a status.
+    avoided = models.ManyToManyField(
+        "self", symmetrical=False, related_name="avoided_by", editable=False
     )
     # Made up in part or whole: the demo's people, and those of load tests.
     synthetic = models.BooleanField(default=False, db_default=False)

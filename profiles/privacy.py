@@ -46,6 +46,7 @@ def export_profile(profile_id: uuid.UUID) -> dict[str, Any]:
         "id": profile.pk,
         "client_id": profile.client_id,
         **{name: getattr(profile, name) for name in declared.split()},
+        "avoided": list(profile.avoided.order_by("pk").values_list("pk", flat=True)),
         "photos": [{**photo, "dhash": str(photo["dhash"])} for photo in photos],
         "moderation": _moderation(profile),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from profiles.services.blocks import avoid, stop_avoiding
 from profiles.services.clients import (
     CredentialsError,
     authenticate_client,
@@ -33,6 +34,7 @@ __all__ = [
     "approve",
     "approve_by_gates",
     "authenticate_client",
+    "avoid",
     "block_profile",
     "create_client",
     "create_profile",
@@ -42,6 +44,7 @@ __all__ = [
     "quarantine",
     "reject",
     "set_client_secret",
+    "stop_avoiding",
     "unblock_profile",
     "update_profile",
 ]

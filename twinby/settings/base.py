@@ -209,6 +209,10 @@ RANKING = {
     "newcomer_days": env_float("TWINBY_NEWCOMER_DAYS", 14.0, least=0.01),
     "newcomer_impressions": env_float("TWINBY_NEWCOMER_IMPRESSIONS", 100.0, least=1.0),
 }
+# "name/person: arm=weight, arm=weight", or name/region; empty: nothing is tried out.
+EXPERIMENT = env_text("TWINBY_EXPERIMENT")
+# The log of pages shown is dropped once it is so many whole months old.
+IMPRESSION_MONTHS = env_int("TWINBY_IMPRESSION_MONTHS", 13, least=1)
 # A page at / to try the search without code: visitors upload without logging in, so it
 # is for a machine of one's own, not for the public. `./run demo` turns it on.
 DEMO_PAGE = env_bool("TWINBY_DEMO_PAGE", default=False)

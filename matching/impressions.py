@@ -1,0 +1,125 @@
+"""Whom people were shown: logged by page, counted by day, dropped by month."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from django.conf import settings
+from django.db import DatabaseError, connection, transaction
+from django.db.models import FloatField, Q, Sum
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from matching import partitions
+from matching.models import Exposure, Impression
+from profiles.models import Profile
+
+if TYPE_CHECKING:
+    from matching.search import Page
+
+logger = logging.getLogger(__name__)
+
+# Partitions are made so many months ahead: a worker may rest for long.
+MONTHS_AHEAD: Final = 2
+# Of how many days it is known how often a person was shown, and which are "recent".
+COUNTED_DAYS: Final = 30
+RECENT_DAYS: Final = 7
+
+# Whoever sees a person twice on a day still likes them once.
+COUNT = """
+INSERT INTO matching_exposure (profile_id, day, impressions, expected_likes)
+SELECT seen.person_id, %(day)s, count(*), sum(seen.chance)
+FROM (
+    SELECT person_id, viewer_id, max(match_score) AS chance FROM matching_impression
+    WHERE shown_at >= %(start)s AND shown_at < %(end)s
+    GROUP BY person_id, viewer_id
+) seen
+JOIN profiles_profile person ON person.id = seen.person_id
+GROUP BY seen.person_id
+ON CONFLICT (profile_id, day) DO UPDATE
+SET impressions = excluded.impressions, expected_likes = excluded.expected_likes
+"""
+# What a page under way logged of somebody who was erased at that moment.
+FORGET = """
+DELETE FROM matching_impression WHERE shown_at >= %(start)s AND shown_at < %(end)s
+AND (NOT EXISTS (SELECT FROM profiles_profile WHERE id = viewer_id)
+     OR NOT EXISTS (SELECT FROM profiles_profile WHERE id = person_id))
+"""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """How much a person was shown: viewers in the last 30 days, counting each once a
+    day, and the likes a day to be expected of the last 7 days' viewers."""
+
+    impressions: int = 0
+    expected_likes: float = 0.0
+
+
+def log(viewer: Profile, page: Page, *, source: Impression.Source) -> None:
+    """Keep who was shown, in one statement; an answer never fails because of it."""
+    now = timezone.now()
+    rows = [
+        Impression(
+            page_id=page.id,
+            viewer=viewer,
+            person_id=match.profile_id,
+            source=source,
+            rank=rank,
+            score=match.ranked.score,
+            preference=match.ranked.preference,
+            match_score=match.ranked.match_score,
+            propensity=match.propensity,
+            space=page.space.version,
+            prior=page.prior,
+            method=page.method,
+            calibration=page.calibration or "",
+            arm=page.arm,
+            shown_at=now,
+        )
+        for rank, match in enumerate(page.matches, start=1)
+    ]
+    try:
+        with transaction.atomic():
+            Impression.objects.bulk_create(rows)
+    except DatabaseError as error:  # its words hold ids
+        logger.warning("A page was not logged: %s", type(error).__name__)
+
+
+def facts(profile_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Facts]:
+    """How much each of these people was shown, as of the last hourly count."""
+    since = timezone.now().date() - dt.timedelta(days=RECENT_DAYS)
+    recent = Sum("expected_likes", filter=Q(day__gt=since), output_field=FloatField())
+    rows = (
+        Exposure.objects.filter(profile_id__in=profile_ids)
+        .values("profile_id")
+        .values_list("profile_id", Sum("impressions"), Coalesce(recent, 0.0))
+    )
+    known = {pk: Facts(shown, likes / RECENT_DAYS) for pk, shown, likes in rows}
+    return {pk: known.get(pk, Facts()) for pk in profile_ids}
+
+
+def count() -> None:
+    """Count the impressions of today and yesterday (UTC) anew; forget old days."""
+    today = timezone.now().date()
+    for day in (today - dt.timedelta(days=1), today):
+        start = dt.datetime(day.year, day.month, day.day, tzinfo=dt.UTC)
+        bounds = {"day": day, "start": start, "end": start + dt.timedelta(days=1)}
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = 0")
+            cursor.execute(FORGET, bounds)
+            cursor.execute(COUNT, bounds)
+    oldest = today - dt.timedelta(days=COUNTED_DAYS)
+    Exposure.objects.filter(day__lte=oldest).delete()
+
+
+def arrange() -> tuple[list[str], list[str]]:
+    """Make the months ahead, and drop those older than is kept; returns both."""
+    today = timezone.now().date()
+    keep = settings.IMPRESSION_MONTHS
+    return partitions.arrange(today, ahead=MONTHS_AHEAD, keep=keep)
