@@ -12,11 +12,11 @@ import numpy.typing as npt
 from django.core import signing
 
 from annotation import services as annotation
-from matching import selectors, spaces
+from matching import calibrations, selectors, spaces
 from matching.explain import Explanation, Wish, contributions, wishes
 from matching.features import FeatureSpace, photo_matrix, unpack
 from matching.models import Space
-from matching.preference import BayesianPreference, LinearPreference
+from matching.preference import BayesianPreference, LinearPreference, sigmoid
 from matching.ranking.base import Candidate, Ranked, rank
 from matching.selectors import Filters, Found, Position
 from profiles.models import Photo, Profile
@@ -58,6 +58,8 @@ class Page:
     wishes: list[Wish]
     space: FeatureSpace
     prior: str
+    # The calibration of the match scores; None: they are the model's own.
+    calibration: str | None
     next_cursor: str | None
 
 
@@ -71,12 +73,15 @@ def search(viewer: Profile, query: Query) -> Page:
     space = spaces.feature_space(stored)
     preference = learn(viewer, query, space)
     found, next_cursor = look_up(viewer, query, stored, preference)
-    ranked = rank(found, preference=preference)
+    calibration = calibrations.active()
+    calibrate = calibration.calibrator if calibration else sigmoid
+    ranked = rank(found, preference=preference, calibrate=calibrate)
     return Page(
         matches=[explain(space, preference, one) for one in ranked],
         wishes=wishes(space, preference=preference),
         space=space,
         prior=preference.prior.version,
+        calibration=calibration.version if calibration else None,
         next_cursor=next_cursor,
     )
 
