@@ -209,17 +209,19 @@ def described(page: Page, query: Query, viewer: Profile) -> dict[str, Any]:
     """
     photos = published_photos([match.profile_id for match in page.matches], viewer)
     return {
-        "matched_users": [_match(match, photos) for match in page.matches],
+        "matched_users": [_match(match, page, photos) for match in page.matches],
         "query": _understood(page, query),
         "next_cursor": page.next_cursor,
     }
 
 
-def _match(match: Match, photos: dict[uuid.UUID, list[Any]]) -> dict[str, Any]:
+def _match(
+    match: Match, page: Page, photos: dict[uuid.UUID, list[Any]]
+) -> dict[str, Any]:
     return {
         "user_id": match.profile_id,
         "match_score": match.ranked.match_score,
-        "calibrated": False,  # until a calibrator has been fitted on feedback
+        "calibrated": page.calibration is not None,
         "score": match.ranked.score,
         "explanation": sentence(match.explanation),
         "contributions": _contributions(match.explanation),

@@ -6,12 +6,14 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from rest_framework.test import APIClient
 
 from annotation.models import Annotation
-from matching.models import PersonVector
+from matching.models import MatchCalibration, PersonVector
+from matching.preference import sigmoid
 from profiles import services as people
 from profiles.models import Gender, Photo, Profile
 from tests.conftest import MakePerson, MakePhoto, photo_bytes
@@ -61,6 +63,21 @@ def test_contributions_sum_to_the_score(
         assert total == pytest.approx(match["score"], abs=1e-6)
         assert 0 < match["match_score"] < 1
         assert match["calibrated"] is False
+
+
+def test_a_calibrated_match_score_is_told_and_moves_nobody(
+    api: APIClient, alice: Profile, crowd: list[Profile]
+) -> None:
+    before = ask(api, alice, crowd).json()["matched_users"]
+    content = {"method": "platt", "slope": 0.5, "intercept": -1.0}
+    MatchCalibration.objects.create(version="c-test", content=content, is_active=True)
+    after = ask(api, alice, crowd).json()["matched_users"]
+    for one, other in zip(before, after, strict=True):
+        assert other["user_id"] == one["user_id"]
+        assert other["score"] == one["score"]
+        assert other["calibrated"] is True
+        told = sigmoid(np.array(0.5 * one["score"] - 1.0))
+        assert other["match_score"] == pytest.approx(float(told))
 
 
 def test_pages_follow_each_other_without_gap_or_overlap(
