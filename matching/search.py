@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import uuid
 from collections.abc import Container, Mapping, Sequence
@@ -98,16 +99,18 @@ def look_up(
     """One page of candidates, and the cursor of the next page if there is one."""
     taste = preference.probes()[0]
     digest = _digest(viewer, query, space, taste)
+    after = _position(query.cursor, digest)
     found = selectors.candidates(
         viewer,
         space=space,
         query=taste,
         filters=_with_exclusions(query),
         limit=query.limit + 1,
-        after=_position(query.cursor, digest),
+        after=after,
     )
     page, more = found[: query.limit], found[query.limit :]
-    cursor = _cursor(page[-1], digest) if more else None
+    next_page = selectors.position_after(page, after) if more else None
+    cursor = _cursor(next_page, digest) if next_page else None
     return [Candidate(str(f.profile_id), features(f)) for f in page], cursor
 
 
@@ -194,8 +197,10 @@ def _digest(
     return hashlib.sha256(repr(asked).encode()).hexdigest()[:16]
 
 
-def _cursor(last: Found, digest: str) -> str:
-    position = [digest, last.distance, str(last.profile_id)]
+def _cursor(next_page: Position, digest: str) -> str:
+    shown = b"".join(sorted(pk.bytes for pk in next_page.shown))
+    position = [digest, next_page.distance, str(next_page.profile_id)]
+    position.append(base64.b64encode(shown).decode())
     return signing.dumps(position, salt=CURSOR_SALT, compress=True)
 
 
@@ -203,7 +208,7 @@ def _position(cursor: str, digest: str) -> Position | None:
     if not cursor:
         return None
     try:
-        made_for, distance, profile_id = signing.loads(cursor, salt=CURSOR_SALT)
+        made_for, distance, pk, shown = signing.loads(cursor, salt=CURSOR_SALT)
     except (signing.BadSignature, ValueError):
         raise InvalidError(
             "This cursor is not one of ours.", kind="bad-cursor"
@@ -213,4 +218,7 @@ def _position(cursor: str, digest: str) -> Position | None:
             "This cursor belongs to another search; start again without it.",
             kind="bad-cursor",
         )
-    return Position(distance, uuid.UUID(profile_id))
+    ids = base64.b64decode(shown)
+    starts = range(0, len(ids), 16)
+    seen = frozenset(uuid.UUID(bytes=ids[start : start + 16]) for start in starts)
+    return Position(distance, uuid.UUID(pk), seen)

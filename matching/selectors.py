@@ -1,49 +1,40 @@
-"""The only SQL that reads vectors: who passes the hard filters, in order of liking."""
+"""Who may be found, and the first of them in order of liking."""
 
 from __future__ import annotations
 
 import math
 import uuid
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 from django.conf import settings
 from django.db import models
-from django.db.models import (
-    Count,
-    Exists,
-    F,
-    FloatField,
-    OuterRef,
-    Q,
-    Subquery,
-    Value,
-)
-from django.db.models.functions import (
-    ASin,
-    Cast,
-    Coalesce,
-    Cos,
-    Least,
-    Power,
-    Radians,
-    Sin,
-    Sqrt,
-)
+from django.db.models import Count, Exists, F, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
-from pgvector.django import MaxInnerProduct, VectorField
 
 from annotation.models import Annotation, Correction
 from annotation.services import current_readings
-from matching.features import STORED_WIDTH, pack_query
+from matching.features import pack_query
+from matching.index.base import Circle, Effort, Filter, Hit
+from matching.index.pgvector import PgvectorIndex
 from matching.models import PersonVector, Space
-from profiles.models import ADULT_AGE, OLDEST_AGE, Photo, Profile, ProfileQuerySet
+from matching.places import near
+from profiles.models import (
+    ADULT_AGE,
+    OLDEST_AGE,
+    Photo,
+    Profile,
+    ProfileQuerySet,
+    years_before,
+)
 from twinby.errors import InvalidError
 
-EARTH_RADIUS_KM = 6371.0088  # mean radius, IUGG
-KM_PER_DEGREE = EARTH_RADIUS_KM * math.pi / 180
 SMOKING = "objects.cigarette"
+# Of so many shown people a cursor tells; then everybody is read. 22 letters each.
+MOST_SHOWN = 100
 
 
 @dataclass(frozen=True)
@@ -66,19 +57,28 @@ class Filters:
 
 @dataclass(frozen=True)
 class Position:
-    """Where a page ended: the next one holds whatever comes strictly after."""
+    """Where a page ended: the next one holds whatever comes strictly after.
+
+    `shown` are those of earlier pages whom an index found. It may have passed over
+    somebody nearer, so that after them comes anybody else: see `position_after`.
+    """
 
     distance: float
     profile_id: uuid.UUID
+    shown: frozenset[uuid.UUID] = frozenset()
 
 
 @dataclass(frozen=True)
 class Found:
-    """A candidate as stored: `vector` is (768,), `distance` is -<vector, query>."""
+    """A candidate as stored: `vector` is (768,), `distance` is -<vector, query>.
+
+    `is_exact` where everybody was read, so that nobody nearer was passed over.
+    """
 
     profile_id: uuid.UUID
     vector: npt.NDArray[np.float64]
     distance: float
+    is_exact: bool = True
 
 
 def candidates(
@@ -90,25 +90,92 @@ def candidates(
     limit: int,
     after: Position | None = None,
 ) -> list[Found]:
-    """The first `limit` people by inner product with `query` (644,), exactly.
+    """The first `limit` people by inner product with `query` (644,) who pass.
 
-    Every row that passes the filters is scored, in float32 over the stored halves: no
-    index, no lost match. Ties are broken by id, so that pages never overlap.
+    Never fewer while there are more. Where many pass, an index finds them, and may pass
+    over one of the nearest now and then (decision 14); their distances and their order
+    are exact to float32 all the same, and ties go by id. With `after`, everybody who
+    comes after it is read, unless it was made by `position_after`: pages of such
+    positions never overlap and lose nobody; who was passed over is on a later one.
     """
-    exact = Cast("vector", VectorField(dimensions=STORED_WIDTH))
-    rows = eligible(viewer, space=space, filters=filters).annotate(
-        distance=MaxInnerProduct(exact, pack_query(query).tolist())
-    )
-    if after is not None:
-        rows = rows.filter(
-            Q(distance__gt=after.distance)
-            | Q(distance=after.distance, profile_id__gt=after.profile_id)
+    if viewer.status == Profile.Status.BLOCKED:
+        return []  # as in visible_to
+    wanted = _wanted(viewer, filters)
+    index, packed = PgvectorIndex(space), pack_query(query)
+    shown = after.shown if after else frozenset()
+    exclude = {viewer.pk, *filters.exclude, *shown}
+    effort = Effort.EXACT if len(shown) > MOST_SHOWN else Effort.THOROUGH
+    position = _hit(after)
+    kept: list[Found] = []
+    k = limit
+    while True:
+        hits = index.search(
+            packed, wanted, k=k, exclude=exclude, effort=effort, after=position
         )
-    ordered = rows.order_by("distance", "profile_id")
-    found = ordered.values_list("profile_id", "vector", "distance")[:limit]
+        kept += _still_eligible(viewer, space, filters, hits)
+        if len(kept) >= limit or len(hits) < k:
+            break
+        exclude |= {hit.id for hit in hits}
+        k *= 2  # whoever left a moment ago may be many
+    return sorted(kept, key=lambda found: (found.distance, found.profile_id))[:limit]
+
+
+def position_after(page: Sequence[Found], before: Position | None = None) -> Position:
+    """Where the next page starts, after `page`, which came after `before`.
+
+    After a page for which everybody was read, whatever is farther. Else everybody who
+    has not been shown: also who is nearer, but was passed over.
+    """
+    last, shown = page[-1], before.shown if before else frozenset()
+    if all(found.is_exact for found in page):
+        return Position(last.distance, last.profile_id, shown)
+    ids = (found.profile_id for found in page)
+    return Position(-math.inf, last.profile_id, shown.union(ids))
+
+
+def _hit(after: Position | None) -> Hit | None:
+    if after is None or after.distance == -math.inf:
+        return None
+    return Hit(after.distance, after.profile_id)
+
+
+def _wanted(viewer: Profile, filters: Filters) -> Filter:
+    """What `eligible` asks of what people declare and show, as the index is asked."""
+    today = timezone.localdate()
+    youngest = max(filters.age_min, viewer.sought_age_min)
+    oldest = min(filters.age_max, viewer.sought_age_max)
+    genders = filters.genders or viewer.seeking
+    return Filter(
+        client=viewer.client_id,
+        genders=tuple(sorted(set(genders) & set(viewer.seeking))),
+        seeking=viewer.gender,
+        sought_age=viewer.age(on=today),
+        born_after=years_before(today, oldest + 1),
+        born_until=years_before(today, youngest),
+        circle=_circle(viewer, filters.radius_km),
+        must=filters.must,
+        never=_never(filters),
+        threshold=settings.WISH_THRESHOLD,
+        smokes=filters.smokes,
+    )
+
+
+def _still_eligible(
+    viewer: Profile, space: Space, filters: Filters, hits: Sequence[Hit]
+) -> list[Found]:
+    """Of those whom the index found, who may be shown at this very moment."""
+    rows = eligible(viewer, space=space, filters=replace(filters, exclude=frozenset()))
+    found = rows.filter(profile__in=[hit.id for hit in hits])
+    vectors = dict(found.values_list("profile_id", "vector"))
     return [
-        Found(profile_id, np.asarray(vector, dtype=np.float64), distance)
-        for profile_id, vector, distance in found
+        Found(
+            hit.id,
+            np.asarray(vectors[hit.id], dtype=np.float64),
+            hit.distance,
+            hit.is_exact,
+        )
+        for hit in hits
+        if hit.id in vectors
     ]
 
 
@@ -123,8 +190,8 @@ def eligible(
         people = people.filter(gender__in=filters.genders)
     if filters.exclude:
         people = people.exclude(pk__in=filters.exclude)
-    if filters.radius_km is not None:
-        people = _near(people, viewer, filters.radius_km)
+    if circle := _circle(viewer, filters.radius_km):
+        people = near(people, circle)
     if filters.smokes is False:
         people = people.exclude(smokes=True)
     elif filters.smokes:
@@ -177,55 +244,27 @@ def _wished(
     rows: models.QuerySet[PersonVector], filters: Filters
 ) -> models.QuerySet[PersonVector]:
     threshold = settings.WISH_THRESHOLD
-    never = set(filters.never) | ({SMOKING} if filters.smokes is False else set())
     for wish in filters.must:
         rows = rows.filter(**{f"presence__{wish}__gte": threshold})
-    for wish in sorted(never):
+    for wish in _never(filters):
         # An unknown value is NULL, which no comparison lets pass: it is asked for.
         low = Q(**{f"presence__{wish}__lte": threshold})
         rows = rows.filter(low | ~Q(presence__has_key=wish))
     return rows
 
 
-def _near(
-    people: models.QuerySet[Profile], viewer: Profile, radius_km: float
-) -> models.QuerySet[Profile]:
-    """People within a great-circle distance; the box lets the index do most of it."""
+def _never(filters: Filters) -> tuple[str, ...]:
+    """Not smoking is not declaring it, and not being seen with a cigarette."""
+    never = set(filters.never) | ({SMOKING} if filters.smokes is False else set())
+    return tuple(sorted(never))
+
+
+def _circle(viewer: Profile, radius_km: float | None) -> Circle | None:
+    if radius_km is None:
+        return None
     if viewer.latitude is None or viewer.longitude is None:
         raise InvalidError(
             "radius_km needs a place: this person has no latitude and longitude.",
             kind="place-unknown",
         )
-    boxed = people.filter(_box(viewer.latitude, viewer.longitude, radius_km))
-    distance = _haversine_km(viewer.latitude, viewer.longitude)
-    return boxed.annotate(distance_km=distance).filter(distance_km__lte=radius_km)
-
-
-def _box(latitude: float, longitude: float, radius_km: float) -> Q:
-    """Bounds that hold the whole circle, across the antimeridian and the poles."""
-    reach = radius_km / KM_PER_DEGREE
-    within = Q(latitude__range=(latitude - reach, latitude + reach))
-    if abs(latitude) + reach >= 90:
-        return within  # the circle holds a pole, and with it every longitude
-    sine = math.sin(math.radians(reach)) / math.cos(math.radians(latitude))
-    width = math.degrees(math.asin(min(1.0, sine)))
-    west, east = longitude - width, longitude + width
-    around = Q(longitude__range=(west, east))
-    if west < -180:
-        around |= Q(longitude__gte=west + 360)
-    if east > 180:
-        around |= Q(longitude__lte=east - 360)
-    return within & around
-
-
-def _haversine_km(latitude: float, longitude: float) -> models.Expression:
-    """Great-circle distance to a row's place, in km (Sinnott 1984)."""
-    here_lat, here_lon = Radians(Value(latitude)), Radians(Value(longitude))
-    lat, lon = Radians(F("latitude")), Radians(F("longitude"))
-    chord = Power(Sin((lat - here_lat) / 2), 2) + Cos(here_lat) * Cos(lat) * Power(
-        Sin((lon - here_lon) / 2), 2
-    )
-    angle = ASin(Sqrt(Least(chord, Value(1.0))))
-    return models.ExpressionWrapper(
-        2 * EARTH_RADIUS_KM * angle, output_field=FloatField()
-    )
+    return Circle(viewer.latitude, viewer.longitude, radius_km)
