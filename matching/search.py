@@ -8,21 +8,25 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from annotation import services as annotation
-from matching import cursors, selectors, spaces, tastes
+from matching import calibrations, cursors, paging, selectors, spaces, tastes
 from matching.assignment import arm_of
 from matching.explain import Explanation, Wish, contributions, wishes
-from matching.features import FeatureSpace, photo_matrix, unpack
+from matching.features import FeatureSpace, photo_matrix
 from matching.models import Space
-from matching.preference import BayesianPreference, LinearPreference, Prior
-from matching.ranking.base import Candidate, Ranked, rank
-from matching.selectors import Filters, Found
+from matching.preference import (
+    DEFAULT,
+    METHODS,
+    LinearPreference,
+    Prior,
+    fit,
+    sigmoid,
+)
+from matching.ranking.base import Ranked
+from matching.selectors import Filters
 from profiles.models import Photo, Profile
 from twinby.errors import ConflictError, ForbiddenError, NotFoundError
-
-METHOD = "bayesian"
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class Query:
 
     `unseen`: without the people of whom they have said anything. `until`: what their
     taste is learned from, up to the label of this id; all of it on a first page.
+    `method` names one of `preference.METHODS`; empty: what the person's arm is called,
+    or the default.
     """
 
     liked: tuple[uuid.UUID, ...] = ()
@@ -41,6 +47,7 @@ class Query:
     cursor: str = ""
     unseen: bool = False
     until: int = 0
+    method: str = ""
 
     @property
     def examples(self) -> tuple[uuid.UUID, ...]:
@@ -68,12 +75,13 @@ class Page:
     wishes: list[Wish]
     space: FeatureSpace
     prior: str
+    method: str
+    # Of the match scores; None: they are the model's own.
+    calibration: str | None
     next_cursor: str | None
     arm: str
     # How many labels of the person's own feedback have taught.
     labels: int
-    method: str = METHOD
-    calibration: str | None = None
     id: uuid.UUID = field(default_factory=uuid.uuid4)
 
 
@@ -98,16 +106,19 @@ def daily(viewer: Profile, query: Query) -> Page:
     everybody is as good, and a lot drawn for them and the day says who comes first.
     """
     stored = spaces.active_space()
-    query = begun(viewer, replace(query, unseen=True))
+    query = replace(begun(viewer, replace(query, unseen=True)), method=DEFAULT)
     taste = tastes.learned(viewer, stored, until=query.until)
     preference = tastes.in_order(taste, viewer)
     return _page(viewer, query, stored, preference, labels=len(taste.liked))
 
 
 def begun(viewer: Profile, query: Query) -> Query:
-    """The query with its moment: a first page's is now, a later one's the first's."""
+    """The query with its moment and its method, which later pages have of the first."""
     cursor = cursors.read(query.cursor)
-    return replace(query, until=cursor.label if cursor else tastes.latest_label(viewer))
+    until = cursor.label if cursor else tastes.latest_label(viewer)
+    arm = arm_of(viewer).rpartition(":")[2]
+    method = query.method or (arm if arm in METHODS else DEFAULT)
+    return replace(query, until=until, method=method)
 
 
 def learn(
@@ -119,7 +130,7 @@ def learn(
     _check_read(viewer, query.examples, known=seen.keys())
     examples = photo_matrix(space, [seen[pk] for pk in query.examples])
     liked = np.arange(len(query.examples)) < len(query.liked)
-    fitted = BayesianPreference.fit(examples, liked=liked, prior=prior)
+    fitted = fit(query.method or DEFAULT, examples, liked=liked, prior=prior)
     return fitted.weighted(query.importance)
 
 
@@ -132,9 +143,18 @@ def _page(
     labels: int,
 ) -> Page:
     """Candidates, ranked and explained, by a preference that has been learned."""
-    space = spaces.feature_space(stored)
-    found, next_cursor = look_up(viewer, query, stored, preference)
-    ranked = rank(found, preference=preference)
+    space, calibration = spaces.feature_space(stored), calibrations.active()
+    asked = paging.Asked(
+        viewer=viewer,
+        space=stored,
+        preference=preference,
+        filters=_with_exclusions(viewer, query),
+        calibrate=calibration.calibrator if calibration else sigmoid,
+        limit=query.limit,
+        digest=_digest(viewer, query, stored, preference),
+        label=query.until,
+    )
+    ranked, next_cursor = paging.page(asked, cursors.read(query.cursor))
     if query.examples:
         matches = [explain(space, preference, one) for one in ranked]
     else:
@@ -145,41 +165,19 @@ def _page(
         wishes=wishes(space, preference=preference),
         space=space,
         prior=preference.prior.version,
+        method=query.method,
+        calibration=calibration.version if calibration else None,
         next_cursor=next_cursor,
         arm=arm_of(viewer),
         labels=labels,
     )
 
 
-def look_up(
-    viewer: Profile, query: Query, space: Space, preference: LinearPreference
-) -> tuple[list[Candidate], str | None]:
-    """One page of candidates, and the cursor of the next page if there is one."""
-    taste = preference.probes()[0]
-    digest = _digest(viewer, query, space, taste)
-    found = selectors.candidates(
-        viewer,
-        space=space,
-        query=taste,
-        filters=_with_exclusions(viewer, query),
-        limit=query.limit + 1,
-        after=cursors.check(cursors.read(query.cursor), digest=digest),
-    )
-    page, more = found[: query.limit], found[query.limit :]
-    cursor = cursors.write(page[-1], digest=digest, label=query.until) if more else None
-    return [Candidate(str(f.profile_id), features(f)) for f in page], cursor
-
-
-def features(found: Found) -> npt.NDArray[np.float64]:
-    """What is scored and explained: exactly what is stored, (644,)."""
-    return unpack(found.vector)
-
-
 def explain(space: FeatureSpace, preference: LinearPreference, ranked: Ranked) -> Match:
     """A ranked candidate with the addends of their score."""
     explanation = contributions(
         space,
-        preference=preference,
+        preference=preference.at(ranked.candidate.features),
         features=ranked.candidate.features,
         stages=ranked.stages,
     )
@@ -242,17 +240,18 @@ def _with_exclusions(viewer: Profile, query: Query) -> Filters:
 
 
 def _digest(
-    viewer: Profile, query: Query, space: Space, taste: npt.NDArray[np.float64]
+    viewer: Profile, query: Query, space: Space, preference: LinearPreference
 ) -> str:
     """What must be the same for one page to follow another; a correction may end it."""
     asked = (
-        hashlib.sha256(taste.tobytes()).hexdigest(),
+        hashlib.sha256(preference.weights.tobytes()).hexdigest(),
         str(viewer.pk),
         [str(pk) for pk in query.examples],
         len(query.liked),
         repr(replace(query.filters, exclude=frozenset())),
         sorted(str(pk) for pk in query.filters.exclude),
         sorted(query.importance.items()),
+        query.method,
         space.version,
     )
     return hashlib.sha256(repr(asked).encode()).hexdigest()[:16]

@@ -1,11 +1,10 @@
-"""The only SQL that reads vectors: who passes the hard filters, in order of liking."""
+"""Who may be found, and the first of them in order of liking."""
 
 from __future__ import annotations
 
-import math
 import uuid
-from collections.abc import Collection
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,36 +15,31 @@ from django.db.models import (
     Count,
     Exists,
     F,
-    FloatField,
     Func,
     OuterRef,
     Q,
     Subquery,
-    Value,
 )
-from django.db.models.functions import (
-    ASin,
-    Cast,
-    Coalesce,
-    Cos,
-    Least,
-    Power,
-    Radians,
-    Sin,
-    Sqrt,
-)
+from django.db.models.functions import Coalesce
 from django.utils import timezone
-from pgvector.django import MaxInnerProduct, VectorField
 
 from annotation.models import Annotation, Correction
 from annotation.services import current_readings
-from matching.features import STORED_WIDTH, pack_query, unpack
+from matching.features import pack_query, unpack
+from matching.index.base import Circle, Filter, Hit
+from matching.index.pgvector import PgvectorIndex
 from matching.models import Feedback, PersonVector, Space
-from profiles.models import ADULT_AGE, OLDEST_AGE, Photo, Profile, ProfileQuerySet
+from matching.places import near
+from profiles.models import (
+    ADULT_AGE,
+    OLDEST_AGE,
+    Photo,
+    Profile,
+    ProfileQuerySet,
+    years_before,
+)
 from twinby.errors import InvalidError
 
-EARTH_RADIUS_KM = 6371.0088  # mean radius, IUGG
-KM_PER_DEGREE = EARTH_RADIUS_KM * math.pi / 180
 SMOKING = "objects.cigarette"
 # A halfvec as halfvec_send gives it: two int16, then big-endian halves.
 SENT_HEADER, SENT_HALF = 4, ">f2"
@@ -70,19 +64,11 @@ class Filters:
 
 
 @dataclass(frozen=True)
-class Position:
-    """Where a page ended: the next one holds whatever comes strictly after."""
-
-    distance: float
-    profile_id: uuid.UUID
-
-
-@dataclass(frozen=True)
 class Found:
-    """A candidate as stored: `vector` is (768,), `distance` is -<vector, query>."""
+    """A candidate with their features (644,) as stored; `distance` is -<x, query>."""
 
     profile_id: uuid.UUID
-    vector: npt.NDArray[np.float64]
+    features: npt.NDArray[np.float64]
     distance: float
 
 
@@ -93,28 +79,78 @@ def candidates(
     query: npt.NDArray[np.float64],
     filters: Filters,
     limit: int,
-    after: Position | None = None,
 ) -> list[Found]:
-    """The first `limit` people by inner product with `query` (644,), exactly.
+    """The first `limit` people by inner product with `query` (644,) who pass.
 
-    Every row that passes the filters is scored, in float32 over the stored halves: no
-    index, no lost match. Ties are broken by id, so that pages never overlap.
+    Never fewer while there are more. Where many pass, an index finds them, and may pass
+    over one of the nearest now and then (decision 14); their distances and their order
+    are exact to float32 all the same, and ties go by id. Whoever was passed over is
+    found next, once those before them are excluded.
     """
-    exact = Cast("vector", VectorField(dimensions=STORED_WIDTH))
-    rows = eligible(viewer, space=space, filters=filters).annotate(
-        distance=MaxInnerProduct(exact, pack_query(query).tolist())
+    if viewer.status == Profile.Status.BLOCKED:
+        return []  # as in visible_to
+    wanted, index = _wanted(viewer, filters), PgvectorIndex(space)
+    exclude = {viewer.pk, *filters.exclude}
+    kept: list[Found] = []
+    k = limit
+    while True:
+        hits = index.search(pack_query(query), wanted, k=k, exclude=exclude)
+        kept += _still_eligible(viewer, space, filters, hits)
+        if len(kept) >= limit or len(hits) < k:
+            break
+        exclude |= {hit.id for hit in hits}
+        k *= 2  # whoever left a moment ago may be many
+    return sorted(kept, key=lambda found: (found.distance, found.profile_id))[:limit]
+
+
+def _wanted(viewer: Profile, filters: Filters) -> Filter:
+    """What `eligible` asks of what people declare and show, as the index is asked."""
+    today = timezone.localdate()
+    youngest = max(filters.age_min, viewer.sought_age_min)
+    oldest = min(filters.age_max, viewer.sought_age_max)
+    genders = filters.genders or viewer.seeking
+    return Filter(
+        client=viewer.client_id,
+        genders=tuple(sorted(set(genders) & set(viewer.seeking))),
+        seeking=viewer.gender,
+        sought_age=viewer.age(on=today),
+        born_after=years_before(today, oldest + 1),
+        born_until=years_before(today, youngest),
+        circle=_circle(viewer, filters.radius_km),
+        must=filters.must,
+        never=_never(filters),
+        threshold=settings.WISH_THRESHOLD,
+        smokes=filters.smokes,
     )
-    if after is not None:
-        rows = rows.filter(
-            Q(distance__gt=after.distance)
-            | Q(distance=after.distance, profile_id__gt=after.profile_id)
-        )
-    ordered = rows.order_by("distance", "profile_id")
-    found = ordered.values_list("profile_id", "vector", "distance")[:limit]
+
+
+def _still_eligible(
+    viewer: Profile, space: Space, filters: Filters, hits: Sequence[Hit]
+) -> list[Found]:
+    """Of those whom the index found, who may be shown at this very moment."""
+    ids = [hit.id for hit in hits]
+    features = still_eligible(viewer, space=space, filters=filters, profile_ids=ids)
     return [
-        Found(profile_id, np.asarray(vector, dtype=np.float64), distance)
-        for profile_id, vector, distance in found
+        Found(hit.id, features[hit.id], hit.distance)
+        for hit in hits
+        if hit.id in features
     ]
+
+
+def still_eligible(
+    viewer: Profile,
+    *,
+    space: Space,
+    filters: Filters,
+    profile_ids: Collection[uuid.UUID],
+) -> dict[uuid.UUID, npt.NDArray[np.float64]]:
+    """The features (644,) of those of these people who may be shown at this moment."""
+    asked = replace(filters, exclude=frozenset())
+    rows = eligible(viewer, space=space, filters=asked)
+    out = filters.exclude
+    return _features(
+        rows.filter(profile__in=[pk for pk in profile_ids if pk not in out])
+    )
 
 
 def eligible(
@@ -128,8 +164,8 @@ def eligible(
         people = people.filter(gender__in=filters.genders)
     if filters.exclude:
         people = people.exclude(pk__in=filters.exclude)
-    if filters.radius_km is not None:
-        people = _near(people, viewer, filters.radius_km)
+    if circle := _circle(viewer, filters.radius_km):
+        people = near(people, circle)
     if filters.smokes is False:
         people = people.exclude(smokes=True)
     elif filters.smokes:
@@ -141,11 +177,16 @@ def eligible(
 def features_of(
     profile_ids: Collection[uuid.UUID], *, space: Space
 ) -> dict[uuid.UUID, npt.NDArray[np.float64]]:
-    """The features (644,) of those of these people who are in this space.
+    """The features (644,) of those of these people who are in this space."""
+    return _features(
+        PersonVector.objects.filter(space=space, profile_id__in=profile_ids)
+    )
 
-    As bytes, which are read thirty times as fast as the text of a vector.
-    """
-    rows = PersonVector.objects.filter(space=space, profile_id__in=profile_ids)
+
+def _features(
+    rows: models.QuerySet[PersonVector],
+) -> dict[uuid.UUID, npt.NDArray[np.float64]]:
+    """As bytes, which are read thirty times as fast as the text of a vector."""
     raw = Func(F("vector"), function="halfvec_send", output_field=BinaryField())
     found = dict(rows.values_list("profile_id", raw))
     stored = [np.frombuffer(v, SENT_HALF, offset=SENT_HEADER) for v in found.values()]
@@ -202,55 +243,27 @@ def _wished(
     rows: models.QuerySet[PersonVector], filters: Filters
 ) -> models.QuerySet[PersonVector]:
     threshold = settings.WISH_THRESHOLD
-    never = set(filters.never) | ({SMOKING} if filters.smokes is False else set())
     for wish in filters.must:
         rows = rows.filter(**{f"presence__{wish}__gte": threshold})
-    for wish in sorted(never):
+    for wish in _never(filters):
         # An unknown value is NULL, which no comparison lets pass: it is asked for.
         low = Q(**{f"presence__{wish}__lte": threshold})
         rows = rows.filter(low | ~Q(presence__has_key=wish))
     return rows
 
 
-def _near(
-    people: models.QuerySet[Profile], viewer: Profile, radius_km: float
-) -> models.QuerySet[Profile]:
-    """People within a great-circle distance; the box lets the index do most of it."""
+def _never(filters: Filters) -> tuple[str, ...]:
+    """Not smoking is not declaring it, and not being seen with a cigarette."""
+    never = set(filters.never) | ({SMOKING} if filters.smokes is False else set())
+    return tuple(sorted(never))
+
+
+def _circle(viewer: Profile, radius_km: float | None) -> Circle | None:
+    if radius_km is None:
+        return None
     if viewer.latitude is None or viewer.longitude is None:
         raise InvalidError(
             "radius_km needs a place: this person has no latitude and longitude.",
             kind="place-unknown",
         )
-    boxed = people.filter(_box(viewer.latitude, viewer.longitude, radius_km))
-    distance = _haversine_km(viewer.latitude, viewer.longitude)
-    return boxed.annotate(distance_km=distance).filter(distance_km__lte=radius_km)
-
-
-def _box(latitude: float, longitude: float, radius_km: float) -> Q:
-    """Bounds that hold the whole circle, across the antimeridian and the poles."""
-    reach = radius_km / KM_PER_DEGREE
-    within = Q(latitude__range=(latitude - reach, latitude + reach))
-    if abs(latitude) + reach >= 90:
-        return within  # the circle holds a pole, and with it every longitude
-    sine = math.sin(math.radians(reach)) / math.cos(math.radians(latitude))
-    width = math.degrees(math.asin(min(1.0, sine)))
-    west, east = longitude - width, longitude + width
-    around = Q(longitude__range=(west, east))
-    if west < -180:
-        around |= Q(longitude__gte=west + 360)
-    if east > 180:
-        around |= Q(longitude__lte=east - 360)
-    return within & around
-
-
-def _haversine_km(latitude: float, longitude: float) -> models.Expression:
-    """Great-circle distance to a row's place, in km (Sinnott 1984)."""
-    here_lat, here_lon = Radians(Value(latitude)), Radians(Value(longitude))
-    lat, lon = Radians(F("latitude")), Radians(F("longitude"))
-    chord = Power(Sin((lat - here_lat) / 2), 2) + Cos(here_lat) * Cos(lat) * Power(
-        Sin((lon - here_lon) / 2), 2
-    )
-    angle = ASin(Sqrt(Least(chord, Value(1.0))))
-    return models.ExpressionWrapper(
-        2 * EARTH_RADIUS_KM * angle, output_field=FloatField()
-    )
+    return Circle(viewer.latitude, viewer.longitude, radius_km)

@@ -87,7 +87,7 @@ class SearchInput(StrictSerializer):
     )
     limit = serializers.IntegerField(min_value=1, default=20)
     cursor = serializers.CharField(
-        max_length=1000, allow_null=True, allow_blank=True, default=""
+        max_length=8000, allow_null=True, allow_blank=True, default=""
     )
 
     def validate_limit(self, limit: int) -> int:

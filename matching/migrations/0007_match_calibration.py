@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('matching', '0003_evaluation'),
+        ('matching', '0006_declared_indexes'),
     ]
 
     operations = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from matching.models.feedback import Exposure, Feedback, Impression, Match, Taste
 from matching.models.index import HEAD_FOLDER, Evaluation, Head, PersonVector, Space
+from matching.models.learned import MatchCalibration
 
 __all__ = [
     "HEAD_FOLDER",
@@ -13,6 +14,7 @@ __all__ = [
     "Head",
     "Impression",
     "Match",
+    "MatchCalibration",
     "PersonVector",
     "Space",
     "Taste",

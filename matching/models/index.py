@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 from pgvector.django import HalfVectorField
 
 from matching.features import STORED_WIDTH, FeatureSpace
-from profiles.models import Profile
+from profiles.models import Gender, Profile
 
 HEAD_FOLDER = "heads"
+AGES = ("birth_date", "sought_age_min", "sought_age_max")
 
 
 class Head(models.Model):
@@ -113,6 +115,24 @@ class PersonVector(models.Model):
     presence = models.JSONField(default=dict)
     photos = models.PositiveSmallIntegerField(default=0)
     updated_at = models.DateTimeField(auto_now=True)
+    # What the person declares, beside the vector, so that no search has to look it up
+    # elsewhere. Triggers copy it, and keep it true in the same transaction: see
+    # migration 0005. Code only reads it.
+    client = models.UUIDField(null=True, editable=False)
+    birth_date = models.DateField(null=True, editable=False)
+    gender = models.CharField(
+        max_length=10, choices=Gender, blank=True, db_default="", editable=False
+    )
+    seeking = ArrayField(
+        models.CharField(max_length=10, choices=Gender),
+        db_default=Value([]),
+        editable=False,
+    )
+    sought_age_min = models.PositiveSmallIntegerField(null=True, editable=False)
+    sought_age_max = models.PositiveSmallIntegerField(null=True, editable=False)
+    smokes = models.BooleanField(null=True, editable=False)
+    latitude = models.FloatField(null=True, editable=False)
+    longitude = models.FloatField(null=True, editable=False)
 
     class Meta:
         constraints = [
@@ -120,35 +140,19 @@ class PersonVector(models.Model):
                 fields=["profile", "space"], name="one_vector_per_person_and_space"
             ),
         ]
-
-    def __str__(self) -> str:
-        return f"{self.profile_id} in {self.space_id}"
-
-
-class MatchCalibration(models.Model):
-    """How match scores are made of log-odds: a `Calibrator`. Never overwritten.
-
-    `version` is made of its content. One is active, or none, and then the model's own
-    probability is told, and said not to be calibrated.
-    """
-
-    version = models.CharField(max_length=32, unique=True)
-    # {"method": "platt", "slope": …, "intercept": …}: calibration.to_dict.
-    content = models.JSONField()
-    # Log-losses on outcomes not learned from, in nats; how many outcomes and likes.
-    metrics = models.JSONField(default=dict)
-    is_active = models.BooleanField(default=False)
-    created_at = models.DateTimeField(auto_now_add=True)
-    activated_at = models.DateTimeField(null=True, blank=True)
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                fields=["is_active"],
-                condition=Q(is_active=True),
-                name="one_active_match_calibration",
+        # Exact searches: index.pgvector. Nearly all that is compared lies in the index,
+        # so that wide rows are read of those who pass. Migration 0005 adds another, of
+        # one person in 64, by which their number is estimated.
+        indexes = [
+            models.Index(
+                fields=["space", "client", "gender", *AGES],
+                name="personvector_declared",
+            ),
+            models.Index(
+                fields=["space", "client", "gender", "latitude", "longitude", *AGES],
+                name="personvector_place",
             ),
         ]
 
     def __str__(self) -> str:
-        return self.version
+        return f"{self.profile_id} in {self.space_id}"

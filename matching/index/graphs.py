@@ -1,0 +1,111 @@
+"""Graphs (HNSW) over the vectors of one gender in one space: built, known, dropped.
+
+A graph of everybody would find a gender's people slowly, and some not at all. Where few
+are, none is needed: reading all of them is as quick, and exact.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from django.db import connection
+
+from matching.models import PersonVector, Space
+
+# Below it a search reads everybody in no more time than a graph would take.
+LEAST_PEOPLE = 20_000
+# Edges a node, and how far its neighbours are looked for: measured, decision 14.
+EDGES = 32
+BREADTH = 128
+# A build that fits in memory is many times as quick; a row takes some 2 KB of it.
+MEMORY_BYTES_PER_PERSON = 2_300
+LEAST_MEMORY_MB, MOST_MEMORY_MB = 64, 8_192
+PREFIX = "personvector_graph"
+NAMES = re.compile(rf"{PREFIX}_(\d+)_\w+")
+
+
+def name_of(space_id: int, gender: str) -> str:
+    return f"{PREFIX}_{space_id}_{gender}"
+
+
+def build_missing(space: Space) -> list[str]:
+    """Build the graphs that this space is large enough for; returns their names.
+
+    Searches and writes go on meanwhile, unless this is called within a transaction. A
+    graph whose build broke off is begun again.
+    """
+    usable, built = _graphs(valid=True), []
+    for gender, people in _genders(space):
+        name = name_of(space.pk, gender)
+        if people >= LEAST_PEOPLE and name not in usable:
+            _drop([name])
+            _build(name, space.pk, gender, people)
+            built.append(name)
+    return built
+
+
+def drop_unused() -> list[str]:
+    """Drop the graphs of spaces that hold nobody any more; returns their names."""
+    used = set(PersonVector.objects.values_list("space_id", flat=True).distinct())
+    unused = [
+        name
+        for name in sorted(_graphs())
+        if (found := NAMES.fullmatch(name)) and int(found[1]) not in used
+    ]
+    _drop(unused)
+    return unused
+
+
+def _genders(space: Space) -> list[tuple[str, int]]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT gender, count(*) FROM matching_personvector"
+            " WHERE space_id = %s GROUP BY gender ORDER BY gender",
+            [space.pk],
+        )
+        rows: list[tuple[str, int]] = cursor.fetchall()
+        return rows
+
+
+def _graphs(*, valid: bool = False) -> set[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
+            " WHERE i.indrelid = 'matching_personvector'::regclass"
+            " AND starts_with(c.relname, %s) AND (i.indisvalid OR NOT %s)",
+            [PREFIX, valid],
+        )
+        return {name for (name,) in cursor.fetchall()}
+
+
+def _build(name: str, space_id: int, gender: str, people: int) -> None:
+    needed = people * MEMORY_BYTES_PER_PERSON >> 20
+    memory = min(max(needed, LEAST_MEMORY_MB), MOST_MEMORY_MB)
+    quoted = connection.ops.quote_name(name)
+    condition = f"space_id = {int(space_id)} AND gender = %s"
+    with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = 0")
+        cursor.execute(f"SET maintenance_work_mem = '{memory}MB'")
+        try:
+            cursor.execute(
+                f"CREATE INDEX {_concurrently()} {quoted} ON matching_personvector"
+                " USING hnsw (vector halfvec_ip_ops)"
+                f" WITH (m = {EDGES}, ef_construction = {BREADTH}) WHERE {condition}",
+                [gender],
+            )
+        finally:
+            if connection.is_usable():
+                cursor.execute("RESET maintenance_work_mem; RESET statement_timeout")
+
+
+def _drop(names: Iterable[str]) -> None:
+    with connection.cursor() as cursor:
+        for name in names:
+            quoted = connection.ops.quote_name(name)
+            cursor.execute(f"DROP INDEX {_concurrently()} IF EXISTS {quoted}")
+
+
+def _concurrently() -> str:
+    """Postgres refuses to build concurrently within a transaction."""
+    return "" if connection.in_atomic_block else "CONCURRENTLY"
