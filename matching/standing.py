@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 
@@ -14,8 +13,6 @@ from matching.models import Space
 from matching.ranking.base import Candidate
 from matching.selectors import Found
 from profiles.models import Profile
-
-DAY = dt.timedelta(days=1)
 
 
 def candidates(
@@ -31,10 +28,11 @@ def candidates(
             str(one.profile_id),
             one.features,
             liked_back=liking.get(one.profile_id),
-            inactive_days=(now - people[one.profile_id].last_active_at) / DAY,
+            # Whole days: a score tells nobody the hour at which others were here.
+            inactive_days=(now - people[one.profile_id].last_active_at).days,
             expected_likes=shown[one.profile_id].expected_likes,
             impressions=shown[one.profile_id].impressions,
-            age_days=(now - people[one.profile_id].created_at) / DAY,
+            age_days=(now - people[one.profile_id].created_at).days,
         )
         for one in found
         if one.profile_id in people

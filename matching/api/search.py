@@ -15,7 +15,7 @@ from rest_framework.views import APIView
 from annotation.schema import value_names
 from matching.explain import Addend, Explanation
 from matching.phrases import sentence, understood
-from matching.preference import importance
+from matching.preference import DEFAULT, METHODS, importance
 from matching.search import Match, Page, Query, search
 from matching.selectors import Filters
 from profiles.access import acting_person
@@ -84,6 +84,11 @@ class SearchInput(StrictSerializer):
         child=FiniteField(min_value=0, max_value=MAX_IMPORTANCE),
         default=dict,
         help_text='importance by group, attribute or "visual"; 1 is usual',
+    )
+    method = serializers.ChoiceField(
+        choices=list(METHODS),
+        required=False,
+        help_text=f"how the taste is learned, {DEFAULT} if nothing is said",
     )
     limit = serializers.IntegerField(min_value=1, default=20)
     cursor = serializers.CharField(
@@ -191,6 +196,7 @@ def understand(given: dict[str, Any]) -> Query:
         importance=given["weights"],
         limit=given["limit"],
         cursor=given["cursor"] or "",
+        method=given.get("method", ""),
     )
 
 

@@ -7,6 +7,7 @@ import itertools
 import math
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from hypothesis.extra.django import TestCase
 from matching import selectors, spaces
 from matching.features import WIDTH
 from matching.models import PersonVector, Space
-from matching.selectors import Filters, Found, Position
+from matching.selectors import Filters
 from profiles import services as people
 from profiles.models import Client, Gender, Profile
 from tests.conftest import MakePerson
@@ -280,21 +281,19 @@ class TestAgainstTheOracle(TestCase):
         assert set(got) == {p.pk for p in self.everybody if self._passes(p, wanted)}
 
     def _pages(self, filters: Filters, limit: int) -> list[uuid.UUID]:
-        got: list[Found] = []
-        after = None
+        got: list[uuid.UUID] = []
         while True:
+            known = filters.exclude.union(got)
             page = selectors.candidates(
                 self.viewer,
                 space=spaces.active_space(),
                 query=QUERY,
-                filters=filters,
+                filters=replace(filters, exclude=known),
                 limit=limit,
-                after=after,
             )
-            got += page
+            got += [row.profile_id for row in page]
             if len(page) < limit:
-                return [row.profile_id for row in got]
-            after = Position(page[-1].distance, page[-1].profile_id)
+                return got
 
     def _passes(self, person: Profile, filters: Filters) -> bool:
         seen = person.vectors.get().presence
