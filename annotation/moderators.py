@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from django.contrib.auth.models import Group, Permission
@@ -21,8 +22,13 @@ MAY = {
 
 def ensure_group(using: str = "default", **_: Any) -> None:
     """Make the group with at least these permissions; what was added to it stays."""
+    allow(MAY, using=using)
+
+
+def allow(permissions: Mapping[str, Collection[str]], *, using: str) -> None:
+    """Let moderators do these things, by app."""
     group, _created = Group.objects.using(using).get_or_create(name=NAME)
-    for app, codenames in MAY.items():
+    for app, codenames in permissions.items():
         allowed = Permission.objects.using(using).filter(
             content_type__app_label=app, codename__in=codenames
         )

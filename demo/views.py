@@ -17,6 +17,8 @@ from django.views.decorators.http import require_http_methods, require_safe
 from demo.cards import Tile, cards, tile, wish_bars
 from demo.forms import SIDES, ExamplesForm, UploadForm
 from demo.visitors import viewer_of, visitor_of
+from matching import impressions
+from matching.models import Impression
 from matching.phrases import understood
 from matching.search import Page, Query, search
 from matching.selectors import Filters
@@ -110,6 +112,7 @@ def _answer(request: HttpRequest, viewer: Profile) -> HttpResponse:
             return render(request, "demo/waiting.html", context)
         words = [SAID.get(error.problem_kind, error.message)]
         return _choice(request, viewer, form, errors=words, status=error.status)
+    impressions.log(viewer, page, source=Impression.Source.SEARCH)
     context |= _found(viewer, form, page)
     return render(request, "demo/answer.html", context)
 

@@ -8,9 +8,10 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
+from django.utils.safestring import SafeString
 
-from matching.models import Evaluation, Head, PersonVector, Space
-from profiles.moderation import ReadOnlyAdmin
+from matching.models import Evaluation, Feedback, Head, Match, PersonVector, Space
+from profiles.moderation import ReadOnlyAdmin, profile_link, short
 
 LIKELIEST = 12
 
@@ -85,3 +86,49 @@ class PersonVectorAdmin(LookOnlyAdmin):
     def seen(self, row: PersonVector) -> str:
         strongest = sorted(row.presence.items(), key=lambda item: -item[1])[:LIKELIEST]
         return ", ".join(f"{name} {p:.0%}" for name, p in strongest)
+
+
+@admin.register(Feedback)
+class ReportAdmin(LookOnlyAdmin):
+    """Who reported whom; what else people say of each other is their own business."""
+
+    list_display = ("event", "reported", "reporter", "created_at", "withdrawn_at")
+    search_fields = ("=target__id", "=actor__id")
+    ordering = ("-pk",)
+    show_full_result_count = False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Feedback]:
+        said: QuerySet[Feedback] = super().get_queryset(request)
+        return said.filter(kind=Feedback.Kind.REPORT)
+
+    @admin.display(description="report", ordering="pk")
+    def event(self, said: Feedback) -> str:
+        return short(said.event_id)
+
+    @admin.display(description="reported")
+    def reported(self, said: Feedback) -> SafeString:
+        return profile_link(said.target_id)
+
+    @admin.display(description="by")
+    def reporter(self, said: Feedback) -> SafeString:
+        return profile_link(said.actor_id)
+
+
+@admin.register(Match)
+class MatchAdmin(LookOnlyAdmin):
+    list_display = ("key", "one", "other", "created_at", "ended_at")
+    search_fields = ("=first__id", "=second__id")
+    ordering = ("-changed_at", "-pk")
+    show_full_result_count = False
+
+    @admin.display(description="id", ordering="pk")
+    def key(self, match: Match) -> str:
+        return short(match.pk)
+
+    @admin.display(description="one")
+    def one(self, match: Match) -> SafeString:
+        return profile_link(match.first_id)
+
+    @admin.display(description="other")
+    def other(self, match: Match) -> SafeString:
+        return profile_link(match.second_id)

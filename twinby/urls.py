@@ -9,6 +9,9 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from annotation.api import PhotoView, ProcessBatchView
 from demo import views
 from matching.api.facets import FacetsView
+from matching.api.feedback import FeedbackView, UndoView
+from matching.api.matches import MatchesView, MutualMatchesView
+from matching.api.preference import PreferenceView
 from matching.api.search import VisualSearchView
 from profiles.api.people import PeopleView, PersonView
 from profiles.api.photos import AnchorsView, PhotoImageView, PhotosView
@@ -21,12 +24,21 @@ api: list[URLPattern | URLResolver] = [
     path("people", PeopleView.as_view(), name="people"),
     path("people/<uuid:person_id>", PersonView.as_view(), name="person"),
     path("people/<uuid:person_id>/photos", PhotosView.as_view(), name="person-photos"),
+    path(
+        "people/<uuid:person_id>/preference",
+        PreferenceView.as_view(),
+        name="person-preference",
+    ),
     path("anchors", AnchorsView.as_view(), name="anchors"),
     path("photos/process_batch", ProcessBatchView.as_view(), name="process-batch"),
     path("photos/<uuid:photo_id>", PhotoView.as_view(), name="photo"),
     path("photos/<uuid:photo_id>/image", PhotoImageView.as_view(), name="photo-image"),
     path("search/visual", VisualSearchView.as_view(), name="search-visual"),
     path("search/facets", FacetsView.as_view(), name="search-facets"),
+    path("feedback", FeedbackView.as_view(), name="feedback"),
+    path("feedback/<uuid:event_id>", UndoView.as_view(), name="feedback-undo"),
+    path("matches", MatchesView.as_view(), name="matches"),
+    path("matches/mutual", MutualMatchesView.as_view(), name="matches-mutual"),
 ]
 
 urlpatterns: list[URLPattern | URLResolver] = [

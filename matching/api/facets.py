@@ -10,17 +10,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from matching.api.search import FiltersInput, understood_filters
+from matching.api.asking import FiltersInput, PersonInput, insisted
 from matching.facets import facets
 from profiles.access import acting_person
 from twinby.rest.callers import caller
-from twinby.rest.strict import StrictSerializer, validated
+from twinby.rest.strict import validated
 
 
-class FacetsInput(StrictSerializer):
-    person_id = serializers.UUIDField(
-        required=False, help_text="required with a service token, refused otherwise"
-    )
+class FacetsInput(PersonInput):
     filters = FiltersInput(default=dict)
 
 
@@ -43,7 +40,7 @@ class FacetsView(APIView):
         """Count the people a search could find, for a page that offers filters."""
         given = validated(FacetsInput, request.data)
         viewer = acting_person(caller(request), given.get("person_id"))
-        found = facets(viewer, understood_filters(given["filters"]))
+        found = facets(viewer, insisted(given["filters"]))
         return Response(
             {
                 "people": found.people,

@@ -12,67 +12,29 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from annotation.schema import value_names
-from matching.explain import Addend, Explanation
+from matching import impressions
+from matching.api.asking import FiltersInput, PageInput, insisted
+from matching.explain import Addend, Explanation, Wish
+from matching.features import FeatureSpace
+from matching.models import Impression
 from matching.phrases import sentence, understood
 from matching.preference import DEFAULT, METHODS, importance
 from matching.search import Match, Page, Query, search
-from matching.selectors import Filters
 from profiles.access import acting_person
 from profiles.links import photo_url
-from profiles.models import ADULT_AGE, OLDEST_AGE, Gender, Photo, Profile
+from profiles.models import Photo, Profile
 from twinby.rest.callers import caller
-from twinby.rest.strict import FiniteField, StrictSerializer, validated
+from twinby.rest.strict import FiniteField, validated
 
 MAX_EXAMPLES = 50
-MAX_EXCLUDED = 10_000
-MAX_RADIUS_KM = 20_100  # half way around the Earth
 MAX_IMPORTANCE = 10.0
 WISHES_SHOWN = 10
 # What adds less than this changes no probability that anybody sees; together the
 # small addends are one, so that the sum stays whole.
 SMALLEST_ADDEND = 1e-3
-WISHES = [f"{attribute.name}.{value}" for attribute, value in value_names()]
 
 
-class WishList(serializers.ListField):
-    def __init__(self, **kwargs: Any) -> None:
-        child = serializers.ChoiceField(choices=WISHES)
-        super().__init__(child=child, required=False, max_length=len(WISHES), **kwargs)
-
-
-class FiltersInput(StrictSerializer):
-    """Hard wishes: nobody who fails one is in the answer."""
-
-    genders = serializers.ListField(
-        child=serializers.ChoiceField(choices=Gender.choices),
-        required=False,
-        max_length=len(Gender),
-    )
-    age_min = serializers.IntegerField(
-        min_value=ADULT_AGE, max_value=OLDEST_AGE, required=False
-    )
-    age_max = serializers.IntegerField(
-        min_value=ADULT_AGE, max_value=OLDEST_AGE, required=False
-    )
-    radius_km = FiniteField(min_value=0.1, max_value=MAX_RADIUS_KM, required=False)
-    must = WishList(help_text='for instance ["eyewear.glasses"]; unknown fails')
-    never = WishList(help_text='for instance ["headwear.hat"]; unknown passes')
-    smokes = serializers.BooleanField(required=False)
-    exclude_user_ids = serializers.ListField(
-        child=serializers.UUIDField(), required=False, max_length=MAX_EXCLUDED
-    )
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if attrs.get("age_min", ADULT_AGE) > attrs.get("age_max", OLDEST_AGE):
-            raise serializers.ValidationError({"age_min": "Must not exceed age_max."})
-        return attrs
-
-
-class SearchInput(StrictSerializer):
-    person_id = serializers.UUIDField(
-        required=False, help_text="required with a service token, refused otherwise"
-    )
+class SearchInput(PageInput):
     positive_photo_ids = serializers.ListField(
         child=serializers.UUIDField(), min_length=1, max_length=MAX_EXAMPLES
     )
@@ -90,17 +52,6 @@ class SearchInput(StrictSerializer):
         required=False,
         help_text=f"how the taste is learned, {DEFAULT} if nothing is said",
     )
-    limit = serializers.IntegerField(min_value=1, default=20)
-    cursor = serializers.CharField(
-        max_length=8000, allow_null=True, allow_blank=True, default=""
-    )
-
-    def validate_limit(self, limit: int) -> int:
-        if limit > settings.SEARCH_MAX_LIMIT:
-            raise serializers.ValidationError(
-                f"At most {settings.SEARCH_MAX_LIMIT} a page; follow next_cursor."
-            )
-        return limit
 
     def validate_weights(self, weights: dict[str, float]) -> dict[str, float]:
         try:
@@ -137,7 +88,7 @@ class ResultPhoto(serializers.Serializer[Photo]):
     url = serializers.CharField()
 
 
-class MatchOutput(serializers.Serializer[Any]):
+class FoundOutput(serializers.Serializer[Any]):
     user_id = serializers.UUIDField()
     match_score = serializers.FloatField(help_text="probability of a like, 0 to 1")
     calibrated = serializers.BooleanField()
@@ -155,22 +106,28 @@ class WishOutput(serializers.Serializer[Any]):
     disliked = serializers.IntegerField()
 
 
-class UnderstoodOutput(serializers.Serializer[Any]):
-    """What was understood of the request."""
+class WishesOutput(serializers.Serializer[Any]):
+    """What somebody seems to like, and by which versions that was learned."""
 
     sentence = serializers.CharField()
     wishes = WishOutput(many=True)
     aversions = WishOutput(many=True)
-    positive_photos = serializers.IntegerField()
-    negative_photos = serializers.IntegerField()
     feature_space = serializers.CharField()
     annotator = serializers.CharField()
     prior = serializers.CharField()
 
 
+class UnderstoodOutput(WishesOutput):
+    """What was understood of the request."""
+
+    positive_photos = serializers.IntegerField()
+    negative_photos = serializers.IntegerField()
+
+
 class SearchOutput(serializers.Serializer[Any]):
-    matched_users = MatchOutput(many=True)
+    matched_users = FoundOutput(many=True)
     query = UnderstoodOutput()
+    page_id = serializers.UUIDField(help_text="say it with feedback on this page")
     next_cursor = serializers.CharField(allow_null=True)
 
 
@@ -184,6 +141,7 @@ class VisualSearchView(APIView):
         viewer = acting_person(caller(request), given.get("person_id"))
         query = understand(given)
         page = search(viewer, query)
+        impressions.log(viewer, page, source=Impression.Source.SEARCH)
         return Response(described(page, query, viewer))
 
 
@@ -192,7 +150,7 @@ def understand(given: dict[str, Any]) -> Query:
     return Query(
         liked=tuple(given["positive_photo_ids"]),
         disliked=tuple(given["negative_photo_ids"]),
-        filters=understood_filters(given["filters"]),
+        filters=insisted(given["filters"]),
         importance=given["weights"],
         limit=given["limit"],
         cursor=given["cursor"] or "",
@@ -200,25 +158,27 @@ def understand(given: dict[str, Any]) -> Query:
     )
 
 
-def understood_filters(given: dict[str, Any]) -> Filters:
-    """`FiltersInput`, validated, as the search's own words."""
-    wanted = dict(given)
-    exclude = frozenset(wanted.pop("exclude_user_ids", ()))
-    lists = {name: tuple(v) for name, v in wanted.items() if isinstance(v, list)}
-    return Filters(**{**wanted, **lists, "exclude": exclude})
-
-
 def described(page: Page, query: Query, viewer: Profile) -> dict[str, Any]:
     """The answer as `SearchOutput` documents it; no vector is in it.
 
     Plain data: a serializer would copy thousands of addends to no end.
     """
-    photos = published_photos([match.profile_id for match in page.matches], viewer)
+    sides = {
+        "positive_photos": len(query.liked),
+        "negative_photos": len(query.disliked),
+    }
     return {
-        "matched_users": [_match(match, page, photos) for match in page.matches],
-        "query": _understood(page, query),
+        "matched_users": matched(page, viewer),
+        "query": understood_of(page.wishes, page.space, page.prior) | sides,
+        "page_id": page.id,
         "next_cursor": page.next_cursor,
     }
+
+
+def matched(page: Page, viewer: Profile) -> list[dict[str, Any]]:
+    """The people of a page as `FoundOutput` documents them."""
+    photos = published_photos([match.profile_id for match in page.matches], viewer)
+    return [_match(match, page, photos) for match in page.matches]
 
 
 def _match(
@@ -247,21 +207,22 @@ def _contributions(explanation: Explanation) -> list[dict[str, Any]]:
     return [*told, {"source": "rest", "name": "rest", "value": None, "amount": small}]
 
 
-def _understood(page: Page, query: Query) -> dict[str, Any]:
-    shown = [_wish(wish) for wish in page.wishes]
+def understood_of(
+    wishes: list[Wish], space: FeatureSpace, prior: str
+) -> dict[str, Any]:
+    """Wishes, the strongest first, as `WishesOutput` documents them."""
+    shown = [_wish(wish) for wish in wishes]
     return {
-        "sentence": understood(page.wishes),
+        "sentence": understood(wishes),
         "wishes": [w for w in shown if w["weight"] > 0][:WISHES_SHOWN],
         "aversions": [w for w in reversed(shown) if w["weight"] < 0][:WISHES_SHOWN],
-        "positive_photos": len(query.liked),
-        "negative_photos": len(query.disliked),
-        "feature_space": page.space.version,
-        "annotator": page.space.model,
-        "prior": page.prior,
+        "feature_space": space.version,
+        "annotator": space.model,
+        "prior": prior,
     }
 
 
-def _wish(wish: Any) -> dict[str, Any]:
+def _wish(wish: Wish) -> dict[str, Any]:
     return {
         "attribute": wish.name,
         "value": wish.value,

@@ -74,7 +74,9 @@ class Feedback(models.Model):
             ),
             # Moderators' list of reports.
             models.Index(
-                fields=["-id"], condition=Q(kind="report"), name="feedback_reports"
+                fields=["-id"],
+                condition=models.Q(kind="report"),
+                name="feedback_reports",
             ),
         ]
 

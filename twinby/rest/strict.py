@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from django.http import QueryDict
 from rest_framework import serializers
 
 
@@ -32,6 +33,24 @@ class StrictSerializer(serializers.Serializer[Any]):
                     {str(name): ["Unknown field."] for name in unknown}
                 )
         return super().to_internal_value(data)
+
+
+def validated_query(
+    serializer: type[serializers.Serializer[Any]], query: QueryDict
+) -> Any:
+    """The validated parameters of an address; a list is a parameter given repeatedly.
+
+    As a plain mapping: in a form, what is not there would count as false.
+    """
+    lists = {
+        name
+        for name, field in serializer().fields.items()
+        if isinstance(field, serializers.ListField)
+    }
+    given = {
+        name: values if name in lists else values[-1] for name, values in query.lists()
+    }
+    return validated(serializer, given)
 
 
 def validated(serializer: type[serializers.Serializer[Any]], data: Any) -> Any:

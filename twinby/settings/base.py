@@ -254,7 +254,7 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/v1",
     "ENUM_NAME_OVERRIDES": {
         "Gender": "profiles.models.Gender",
-        "Wish": "matching.api.search.WISHES",
+        "Wish": "matching.api.asking.WISHES",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
