@@ -18,8 +18,8 @@ from django.utils import timezone
 from annotation.models import Annotation, Correction
 from annotation.services import current_readings
 from matching.features import pack_query
-from matching.index.base import Circle, Effort, Filter, Hit
-from matching.index.pgvector import PgvectorIndex
+from matching.index.base import Circle, Declared, Effort, Filter, Hit
+from matching.index.pgvector import PgvectorIndex, read_vectors
 from matching.models import PersonVector, Space
 from matching.places import near
 from profiles.models import (
@@ -160,20 +160,29 @@ def _wanted(viewer: Profile, filters: Filters) -> Filter:
     )
 
 
+def declared(person: Profile) -> Declared:
+    """What others filter this person by."""
+    return Declared(
+        client=person.client_id,
+        gender=person.gender,
+        seeking=tuple(person.seeking),
+        birth_date=person.birth_date,
+        sought_age_min=person.sought_age_min,
+        sought_age_max=person.sought_age_max,
+        smokes=person.smokes,
+        latitude=person.latitude,
+        longitude=person.longitude,
+    )
+
+
 def _still_eligible(
     viewer: Profile, space: Space, filters: Filters, hits: Sequence[Hit]
 ) -> list[Found]:
     """Of those whom the index found, who may be shown at this very moment."""
     rows = eligible(viewer, space=space, filters=replace(filters, exclude=frozenset()))
-    found = rows.filter(profile__in=[hit.id for hit in hits])
-    vectors = dict(found.values_list("profile_id", "vector"))
+    vectors = read_vectors(rows.filter(profile__in=[hit.id for hit in hits]))
     return [
-        Found(
-            hit.id,
-            np.asarray(vectors[hit.id], dtype=np.float64),
-            hit.distance,
-            hit.is_exact,
-        )
+        Found(hit.id, vectors[hit.id], hit.distance, hit.is_exact)
         for hit in hits
         if hit.id in vectors
     ]

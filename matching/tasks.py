@@ -10,6 +10,7 @@ from dramatiq_crontab import cron
 from matching import services
 
 SWEEP_LIMIT = 5_000
+HOURS = 3_600_000  # in milliseconds
 
 
 @dramatiq.actor(
@@ -25,3 +26,10 @@ def index_person(profile_id: str) -> None:
 def sweep_index() -> None:
     """Every ten minutes: a lost message leaves nobody unfound or findable for long."""
     services.sweep(limit=SWEEP_LIMIT)
+
+
+@cron("30 * * * *")  # type: ignore[untyped-decorator]
+@dramatiq.actor(queue_name="housekeeping", max_retries=0, time_limit=12 * HOURS)
+def build_graphs() -> None:
+    """Every hour: a space that has grown large is searched by a graph from then on."""
+    services.build_graphs()
