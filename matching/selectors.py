@@ -11,11 +11,9 @@ import numpy.typing as npt
 from django.conf import settings
 from django.db import models
 from django.db.models import (
-    BinaryField,
     Count,
     Exists,
     F,
-    Func,
     OuterRef,
     Q,
     Subquery,
@@ -26,8 +24,8 @@ from django.utils import timezone
 from annotation.models import Annotation, Correction
 from annotation.services import current_readings
 from matching.features import pack_query, unpack
-from matching.index.base import Circle, Filter, Hit
-from matching.index.pgvector import PgvectorIndex
+from matching.index.base import Circle, Declared, Filter, Hit
+from matching.index.pgvector import PgvectorIndex, read_vectors
 from matching.models import Feedback, PersonVector, Space
 from matching.places import near
 from profiles.models import (
@@ -41,8 +39,6 @@ from profiles.models import (
 from twinby.errors import InvalidError
 
 SMOKING = "objects.cigarette"
-# A halfvec as halfvec_send gives it: two int16, then big-endian halves.
-SENT_HEADER, SENT_HALF = 4, ">f2"
 
 
 @dataclass(frozen=True)
@@ -124,6 +120,21 @@ def _wanted(viewer: Profile, filters: Filters) -> Filter:
     )
 
 
+def declared(person: Profile) -> Declared:
+    """What others filter this person by."""
+    return Declared(
+        client=person.client_id,
+        gender=person.gender,
+        seeking=tuple(person.seeking),
+        birth_date=person.birth_date,
+        sought_age_min=person.sought_age_min,
+        sought_age_max=person.sought_age_max,
+        smokes=person.smokes,
+        latitude=person.latitude,
+        longitude=person.longitude,
+    )
+
+
 def _still_eligible(
     viewer: Profile, space: Space, filters: Filters, hits: Sequence[Hit]
 ) -> list[Found]:
@@ -178,19 +189,14 @@ def features_of(
     profile_ids: Collection[uuid.UUID], *, space: Space
 ) -> dict[uuid.UUID, npt.NDArray[np.float64]]:
     """The features (644,) of those of these people who are in this space."""
-    return _features(
-        PersonVector.objects.filter(space=space, profile_id__in=profile_ids)
-    )
+    rows = PersonVector.objects.filter(space=space, profile_id__in=profile_ids)
+    return _features(rows)
 
 
 def _features(
     rows: models.QuerySet[PersonVector],
 ) -> dict[uuid.UUID, npt.NDArray[np.float64]]:
-    """As bytes, which are read thirty times as fast as the text of a vector."""
-    raw = Func(F("vector"), function="halfvec_send", output_field=BinaryField())
-    found = dict(rows.values_list("profile_id", raw))
-    stored = [np.frombuffer(v, SENT_HALF, offset=SENT_HEADER) for v in found.values()]
-    return dict(zip(found, unpack(np.array(stored)), strict=True)) if found else {}
+    return {pk: unpack(vector) for pk, vector in read_vectors(rows).items()}
 
 
 def seen_by(viewer: Profile) -> frozenset[uuid.UUID]:

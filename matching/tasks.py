@@ -11,6 +11,7 @@ from matching import impressions, services, tastes
 
 SWEEP_LIMIT = 5_000
 TASTES_LIMIT = 20_000
+HOURS = 3_600_000  # in milliseconds
 
 
 @dramatiq.actor(
@@ -47,3 +48,10 @@ def count_impressions() -> None:
 def arrange_impressions() -> None:
     """Every night: months of the log ahead, and none older than is kept."""
     impressions.arrange()
+
+
+@cron("30 * * * *")  # type: ignore[untyped-decorator]
+@dramatiq.actor(queue_name="housekeeping", max_retries=0, time_limit=12 * HOURS)
+def build_graphs() -> None:
+    """Every hour: a space that has grown large is searched by a graph from then on."""
+    services.build_graphs()

@@ -7,7 +7,8 @@ are, none is needed: reading all of them is as quick, and exact.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from django.db import connection
 
@@ -19,8 +20,8 @@ LEAST_PEOPLE = 20_000
 EDGES = 32
 BREADTH = 128
 # A build that fits in memory is many times as quick; a row takes some 2 KB of it.
-MEMORY_BYTES_PER_PERSON = 2_300
-LEAST_MEMORY_MB, MOST_MEMORY_MB = 64, 8_192
+MEMORY_BYTES_PER_PERSON = 2_500
+LEAST_MEMORY_MB, MOST_MEMORY_MB = 64, 4_096
 PREFIX = "personvector_graph"
 NAMES = re.compile(rf"{PREFIX}_(\d+)_\w+")
 
@@ -33,16 +34,21 @@ def build_missing(space: Space) -> list[str]:
     """Build the graphs that this space is large enough for; returns their names.
 
     Searches and writes go on meanwhile, unless this is called within a transaction. A
-    graph whose build broke off is begun again.
+    graph whose build broke off is begun again; nothing is done while another builds.
     """
-    usable, built = _graphs(valid=True), []
-    for gender, people in _genders(space):
-        name = name_of(space.pk, gender)
-        if people >= LEAST_PEOPLE and name not in usable:
+    with _alone() as alone:
+        if not alone:
+            return []
+        usable = _graphs(valid=True)
+        missing = {
+            name_of(space.pk, gender): (gender, people)
+            for gender, people in _genders(space)
+            if people >= LEAST_PEOPLE and name_of(space.pk, gender) not in usable
+        }
+        for name, (gender, people) in missing.items():
             _drop([name])
             _build(name, space.pk, gender, people)
-            built.append(name)
-    return built
+        return list(missing)
 
 
 def drop_unused() -> list[str]:
@@ -55,6 +61,21 @@ def drop_unused() -> list[str]:
     ]
     _drop(unused)
     return unused
+
+
+@contextmanager
+def _alone() -> Iterator[bool]:
+    """Whether nobody else builds: an invalid graph may be one that is being built."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(hashtext(%s))", [PREFIX])
+        alone = bool(cursor.fetchone()[0])
+    try:
+        yield alone
+    finally:
+        # In a transaction that has failed nothing can be said; its connection goes.
+        if alone and not connection.errors_occurred:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(hashtext(%s))", [PREFIX])
 
 
 def _genders(space: Space) -> list[tuple[str, int]]:

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from django.db import connection, transaction
+import psycopg
+from django.db import connection, models, transaction
 from django.utils import timezone
 
 from matching.features import STORED_WIDTH
@@ -29,9 +30,16 @@ PREFETCH_FACTOR, LEAST_PREFETCH = 3, 60
 # What it costs to read a row that passes, and to take a step in a graph: microseconds
 # where neither is in the processor's cache. Only their ratio counts.
 ROW_COST, STEP_COST = 3.0, 15.0
+MOST_STEPS = 1_000_000
+# More of those found are never taken to have been seen.
+MOST_SEEN = 0.75
 # What a half rounds away is too small for a half's exponent.
 SCALE = 2048
-BREADTH = {Effort.QUICK: 200, Effort.THOROUGH: 400}
+BREADTH = {Effort.QUICK: 200, Effort.THOROUGH: 500}
+
+
+# A query as two texts: the numbers as halves, and what these round away.
+Halves = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -81,15 +89,15 @@ class PgvectorIndex:
         after: Hit | None = None,
     ) -> list[Hit]:
         """The nearest of every gender, each by its own graph or by a scan."""
+        halves, out = _halves(query), frozenset(exclude)
         hits: list[Hit] = []
         for gender in wanted.genders:
             rows = passing(self._space.pk, gender, wanted)
-            fewer = rows + without(exclude)
             found = None
             if after is None and effort is not Effort.EXACT:
                 estimate = self._estimate(gender, rows)
-                found = _by_graph(query, fewer, k, BREADTH[effort], estimate)
-            hits += _by_scan(query, fewer, k, after) if found is None else found
+                found = _by_graph(halves, rows, k, out, BREADTH[effort], estimate)
+            hits += _by_scan(halves, rows, k, out, after) if found is None else found
         return sorted(hits)[:k]
 
     def count(self, wanted: Filter) -> int:
@@ -122,45 +130,60 @@ class PgvectorIndex:
 
 
 def _by_graph(
-    query: npt.NDArray[np.float32],
+    query: Halves,
     rows: Sql,
     k: int,
+    exclude: frozenset[uuid.UUID],
     breadth: int,
     estimate: Estimate | None,
 ) -> list[Hit] | None:
-    """The nearest k of many, scored exactly; None where a scan is cheaper or needed."""
-    prefetch = max(LEAST_PREFETCH, PREFETCH_FACTOR * k)
-    if estimate is None or estimate.passing <= prefetch:
+    """The nearest k of many, scored exactly; None where a scan is cheaper or needed.
+
+    Excluded people are left out here, while few of those found are: to tell Postgres
+    of ten thousand takes it as long as the search.
+    """
+    if estimate is None:
         return None
-    steps = max(breadth, prefetch * estimate.people / estimate.passing)
-    affordable = estimate.passing * ROW_COST / STEP_COST
-    if steps >= affordable:
+    seen = min(len(exclude) / max(estimate.passing, 1), MOST_SEEN)
+    prefetch = int(max(LEAST_PREFETCH, PREFETCH_FACTOR * k) / (1 - seen))
+    steps = max(breadth, prefetch * estimate.people / max(estimate.passing, 1))
+    affordable = min(estimate.passing * ROW_COST / STEP_COST, MOST_STEPS)
+    if prefetch >= estimate.passing or steps >= affordable:
         return None
+    most = int(max(affordable, breadth))
+    for fewer in (rows, rows + without(exclude)):
+        near = _near(query, fewer, prefetch, breadth, most)
+        if len(near) < prefetch:
+            return None  # whoever was not reached may be anywhere: all are read
+        hits = [hit for hit in near if hit.id not in exclude][:k]
+        if len(hits) == k:
+            return hits
+    return None
+
+
+def _near(
+    query: Halves, rows: Sql, limit: int, breadth: int, most_steps: int
+) -> list[Hit]:
+    """About the nearest, by their exact distances; fewer if the steps did not do."""
+    order = f" ORDER BY vector <#> %s::halfvec({STORED_WIDTH}) LIMIT %s"
     near = (
         Sql("SELECT profile_id, vector FROM matching_personvector WHERE ")
         + rows
-        + Sql(
-            f" ORDER BY vector <#> %s::halfvec({STORED_WIDTH}) LIMIT %s",
-            (_halves(query)[0], prefetch),
-        )
+        + Sql(order, (query[0], limit))
     )
-    scored = _distances(query)
     whole = (
         Sql("WITH near AS MATERIALIZED (")
         + near
         + Sql(") SELECT profile_id, ")
-        + scored
-        + Sql(" AS distance, count(*) OVER () FROM near ORDER BY 2, 1 LIMIT %s", (k,))
+        + _distances(query)
+        + Sql(" FROM near")
     )
     with transaction.atomic():
-        _set_up_graph(min(breadth, 1000), int(affordable))
+        _set_up_graph(breadth, most_steps)
         found = _rows(whole)
         # Nothing was written: so the settings end here, within any transaction.
         transaction.set_rollback(True)
-    # Whoever the graph did not reach may be anywhere: then all are read.
-    if not found or found[0][2] < prefetch:
-        return None
-    return [Hit(distance, pk, is_exact=False) for pk, distance, _ in found]
+    return sorted(Hit(distance, pk, is_exact=False) for pk, distance in found)
 
 
 def _set_up_graph(breadth: int, most_steps: int) -> None:
@@ -172,13 +195,17 @@ def _set_up_graph(breadth: int, most_steps: int) -> None:
             " set_config('hnsw.max_scan_tuples', %s, true),"
             # Whatever else the planner may prefer has to sort.
             " set_config('enable_sort', 'off', true)",
-            (str(breadth), str(max(most_steps, breadth))),
+            (str(breadth), str(most_steps)),
         )
     )
 
 
 def _by_scan(
-    query: npt.NDArray[np.float32], rows: Sql, k: int, after: Hit | None
+    query: Halves,
+    rows: Sql,
+    k: int,
+    exclude: frozenset[uuid.UUID],
+    after: Hit | None,
 ) -> list[Hit]:
     """The nearest k, or those after a position, of all who pass."""
     scored = (
@@ -186,6 +213,7 @@ def _by_scan(
         + _distances(query)
         + Sql(" AS distance FROM matching_personvector WHERE ")
         + rows
+        + without(exclude)
     )
     whole = Sql("SELECT profile_id, distance FROM (") + scored + Sql(") AS scored")
     if after is not None:
@@ -195,7 +223,7 @@ def _by_scan(
     return [Hit(distance, pk) for pk, distance in _rows(whole)]
 
 
-def _distances(query: npt.NDArray[np.float32]) -> Sql:
+def _distances(query: Halves) -> Sql:
     """-<vector, query> to float32's precision.
 
     The query in two halves, of which the second is what the first rounds away: twice
@@ -204,11 +232,11 @@ def _distances(query: npt.NDArray[np.float32]) -> Sql:
     return Sql(
         f"(vector <#> %s::halfvec({STORED_WIDTH}))"
         f" + (vector <#> %s::halfvec({STORED_WIDTH})) / {SCALE}",
-        _halves(query),
+        query,
     )
 
 
-def _halves(query: npt.NDArray[np.float32]) -> tuple[str, str]:
+def _halves(query: npt.NDArray[np.float32]) -> Halves:
     first = query.astype(np.float16)
     rest = ((query - first) * SCALE).astype(np.float16)
     return _text(first), _text(rest)
@@ -216,6 +244,21 @@ def _halves(query: npt.NDArray[np.float32]) -> tuple[str, str]:
 
 def _text(halves: npt.NDArray[np.float16]) -> str:
     return "[" + ",".join(map(repr, halves.astype(np.float64).tolist())) + "]"
+
+
+def read_vectors(
+    rows: models.QuerySet[PersonVector],
+) -> dict[uuid.UUID, npt.NDArray[np.float64]]:
+    """The (768,) of each person, in binary form: text takes as long as the search."""
+    connection.ensure_connection()
+    text, values = rows.values_list("profile_id", "vector").query.sql_with_params()
+    # Django's own cursors bind on the client, which knows no binary form.
+    with connection.cursor() as client, psycopg.Cursor(connection.connection) as cursor:
+        cursor.execute(client.mogrify(text, values).encode(), binary=True)
+        # A halfvec comes as its width, two bytes of nothing, and the numbers.
+        return {
+            pk: np.frombuffer(raw[4:], ">f2").astype(np.float64) for pk, raw in cursor
+        }
 
 
 def _rows(sql: Sql) -> list[tuple[Any, ...]]:

@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from django.db import transaction
-from django.utils import timezone
 
 from annotation import services as annotation
 from annotation.schema import SCHEMA_VERSION
@@ -19,8 +18,12 @@ from matching.features import (
     person_features,
     person_presence,
 )
+from matching.index import graphs
+from matching.index.base import Entry
+from matching.index.pgvector import PgvectorIndex
 from matching.models import Head, PersonVector, Space
 from matching.population import fit_space
+from matching.selectors import declared
 from matching.spaces import (
     activate,
     active_space,
@@ -64,8 +67,10 @@ def fit_feature_space(*, allow_fewer: bool = False, allow_worse: bool = False) -
     _index(Profile.objects.searchable(), space)
     if not allow_fewer:
         _refuse_fewer_people(space)
+    graphs.build_missing(space)
     with transaction.atomic():
         activate(space)
+    graphs.drop_unused()
     return space
 
 
@@ -165,9 +170,11 @@ def activate_head(name: str, *, force: bool = False, step: Step | None = None) -
     _index(selectors.missing(space), space, step=step)
     if not force:
         _refuse_fewer_people(space)
+    graphs.build_missing(space)
     with transaction.atomic():
         activate(space)
         heads.activate(annotator, projection)
+    graphs.drop_unused()
     return space
 
 
@@ -224,6 +231,12 @@ def sweep(*, limit: int | None = None) -> int:
     return len(ids)
 
 
+def build_graphs() -> list[str]:
+    """Build what the active space has grown large enough for; returns their names."""
+    graphs.drop_unused()
+    return graphs.build_missing(active_space())
+
+
 @transaction.atomic
 def index_people(profile_ids: Sequence[uuid.UUID], *, spaces: Sequence[Space]) -> None:
     """Write or delete the vectors of these people: who may not be found has none."""
@@ -249,38 +262,25 @@ def _write(
     profile_ids: Sequence[uuid.UUID],
     photos: dict[uuid.UUID, list[uuid.UUID]],
 ) -> None:
-    frame = feature_space(space)
+    frame, index = feature_space(space), PgvectorIndex(space)
     ids = [photo_id for own in photos.values() for photo_id in own]
     seen = sightings_in(frame, ids)
-    rows = [
-        _row(space, frame, owner_id, [seen[pk] for pk in own if pk in seen])
+    people = Profile.objects.in_bulk(photos.keys())
+    entries = [
+        _entry(frame, people[owner_id], [seen[pk] for pk in own if pk in seen])
         for owner_id, own in photos.items()
         if any(pk in seen for pk in own)
     ]
-    kept = {row.profile_id for row in rows}
-    PersonVector.objects.filter(
-        space=space, profile_id__in=set(profile_ids) - kept
-    ).delete()
-    PersonVector.objects.bulk_create(
-        rows,
-        update_conflicts=True,
-        unique_fields=["profile", "space"],
-        update_fields=["vector", "presence", "photos", "updated_at"],
-    )
+    index.delete(set(profile_ids) - {entry.id for entry in entries})
+    index.upsert(entries)
 
 
-def _row(
-    space: Space,
-    frame: FeatureSpace,
-    profile_id: uuid.UUID,
-    seen: Sequence[Sighting],
-) -> PersonVector:
+def _entry(frame: FeatureSpace, person: Profile, seen: Sequence[Sighting]) -> Entry:
     presence = person_presence([s.attributes for s in seen])
-    return PersonVector(
-        profile_id=profile_id,
-        space=space,
-        vector=pack(frame, person_features(frame, seen)).tolist(),
+    return Entry(
+        id=person.pk,
+        vector=pack(frame, person_features(frame, seen)),
+        declared=declared(person),
         presence={k: round(p, PRESENCE_DECIMALS) for k, p in presence.items()},
         photos=len(seen),
-        updated_at=timezone.now(),
     )

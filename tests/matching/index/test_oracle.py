@@ -1,0 +1,126 @@
+"""On any filter shape the engine loses nobody and lets nobody through."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from unittest import mock
+
+import numpy as np
+from django.db import connection
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.django import TestCase
+
+from matching import spaces
+from matching.index import graphs, pgvector
+from matching.index.base import Effort, Filter, Hit
+from matching.index.exact import ExactIndex
+from matching.index.pgvector import PgvectorIndex
+from profiles.models import Gender
+from tests.matching.index.people import WANTED, crowd, filters, query, store
+
+TIE = 1e-3
+WIDE = replace(WANTED, genders=tuple(Gender.values))
+
+
+class TestAgainstTheOracle(TestCase):
+    """By a scan and by a graph, though the people are few."""
+
+    oracle: ExactIndex
+    index: PgvectorIndex
+
+    @classmethod
+    def setUpTestData(cls) -> None:
+        people, space = crowd(500), spaces.active_space()
+        store(people)
+        cls.oracle, cls.index = ExactIndex(), PgvectorIndex(space)
+        cls.oracle.upsert(people)
+        cls.index.upsert(people)
+        with connection.cursor() as cursor:  # no index is built while checks wait
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        with mock.patch.object(graphs, "LEAST_PEOPLE", 1):
+            assert len(graphs.build_missing(space)) == 3
+
+    @settings(
+        max_examples=60,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    @given(
+        wanted=filters,
+        k=st.integers(1, 30),
+        excluded=st.integers(0, 60),
+        by_graph=st.booleans(),
+        seed=st.integers(0, 3),
+    )
+    def test_no_shape_gives_a_short_page_or_a_wrong_person(
+        self, wanted: Filter, k: int, excluded: int, by_graph: bool, seed: int
+    ) -> None:
+        asked = query(np.random.default_rng(seed))
+        everybody = self.oracle.search(asked, wanted, k=1_000)
+        out = frozenset(hit.id for hit in everybody[:excluded])
+        expected = [hit for hit in everybody if hit.id not in out]
+        # A row then costs more than any number of steps, or less.
+        with mock.patch.multiple(
+            pgvector, ROW_COST=1e9 if by_graph else 0.0, LEAST_PREFETCH=1
+        ):
+            hits = self.index.search(asked, wanted, k=k, exclude=out)
+        assert len(hits) == min(k, len(expected))
+        true = {hit.id: hit.distance for hit in expected}
+        assert all(abs(true[hit.id] - hit.distance) < TIE for hit in hits)
+        assert hits == sorted(hits)
+        if all(hit.is_exact for hit in hits):
+            assert equal(hits, expected[:k])
+        assert self.index.count(wanted) == len(everybody)
+
+    @settings(max_examples=25, deadline=None)
+    @given(wanted=filters, k=st.integers(1, 20), seed=st.integers(0, 3))
+    def test_pages_by_position_are_the_whole_list(
+        self, wanted: Filter, k: int, seed: int
+    ) -> None:
+        asked = query(np.random.default_rng(seed))
+        got: list[Hit] = []
+        while len(got) % k == 0:
+            page = self.index.search(
+                asked,
+                wanted,
+                k=k,
+                effort=Effort.EXACT,
+                after=got[-1] if got else None,
+            )
+            got += page
+            if not page:
+                break
+        assert equal(got, self.oracle.search(asked, wanted, k=1_000))
+
+    def test_the_graph_is_used_and_finds_nearly_all(self) -> None:
+        """Else the property above would have shown nothing of it."""
+        shares = []
+        with mock.patch.multiple(pgvector, ROW_COST=1e9, LEAST_PREFETCH=1):
+            for seed in range(10):
+                asked = query(np.random.default_rng(seed))
+                hits = self.index.search(asked, WIDE, k=10)
+                assert not any(hit.is_exact for hit in hits)
+                best = self.oracle.search(asked, WIDE, k=10)
+                shares.append(len(ids(hits) & ids(best)) / 10)
+        assert np.mean(shares) >= 0.98
+
+    def test_nothing_of_the_graphs_settings_stays_behind(self) -> None:
+        with mock.patch.multiple(pgvector, ROW_COST=1e9, LEAST_PREFETCH=1):
+            self.index.search(query(np.random.default_rng(0)), WIDE, k=3)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT current_setting('enable_sort')")
+            assert cursor.fetchone() == ("on",)
+
+
+def ids(hits: list[Hit]) -> set[uuid.UUID]:
+    return {hit.id for hit in hits}
+
+
+def equal(hits: list[Hit], expected: list[Hit]) -> bool:
+    """The same list, but for people who are as near as makes no difference."""
+    return [hit.id for hit in hits] == [hit.id for hit in expected] or all(
+        abs(hit.distance - other.distance) < TIE
+        for hit, other in zip(hits, expected, strict=True)
+    )
