@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import psycopg
+from django.core.exceptions import EmptyResultSet
 from django.db import connection, models, transaction
 from django.utils import timezone
 
@@ -251,7 +252,10 @@ def read_vectors(
 ) -> dict[uuid.UUID, npt.NDArray[np.float64]]:
     """The (768,) of each person, in binary form: text takes as long as the search."""
     connection.ensure_connection()
-    text, values = rows.values_list("profile_id", "vector").query.sql_with_params()
+    try:
+        text, values = rows.values_list("profile_id", "vector").query.sql_with_params()
+    except EmptyResultSet:  # nobody was asked for
+        return {}
     # Django's own cursors bind on the client, which knows no binary form.
     with connection.cursor() as client, psycopg.Cursor(connection.connection) as cursor:
         cursor.execute(client.mogrify(text, values).encode(), binary=True)
