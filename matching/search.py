@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from annotation import services as annotation
-from matching import cursors, selectors, spaces, tastes
+from matching import cursors, labels, selectors, spaces, tastes
 from matching.assignment import arm_of
 from matching.explain import Explanation, Wish, contributions, wishes
 from matching.features import FeatureSpace, photo_matrix, unpack
@@ -88,7 +88,7 @@ def search(viewer: Profile, query: Query) -> Page:
     taste = tastes.learned(viewer, stored, until=query.until)
     prior = tastes.beside_photos(taste)
     preference = learn(viewer, query, spaces.feature_space(stored), prior=prior)
-    return _page(viewer, query, stored, preference, labels=len(taste.liked))
+    return _page(viewer, query, stored, preference, taught=len(taste.liked))
 
 
 def daily(viewer: Profile, query: Query) -> Page:
@@ -101,13 +101,13 @@ def daily(viewer: Profile, query: Query) -> Page:
     query = begun(viewer, replace(query, unseen=True))
     taste = tastes.learned(viewer, stored, until=query.until)
     preference = tastes.in_order(taste, viewer)
-    return _page(viewer, query, stored, preference, labels=len(taste.liked))
+    return _page(viewer, query, stored, preference, taught=len(taste.liked))
 
 
 def begun(viewer: Profile, query: Query) -> Query:
     """The query with its moment: a first page's is now, a later one's the first's."""
     cursor = cursors.read(query.cursor)
-    return replace(query, until=cursor.label if cursor else tastes.latest_label(viewer))
+    return replace(query, until=cursor.label if cursor else labels.latest(viewer))
 
 
 def learn(
@@ -129,7 +129,7 @@ def _page(
     stored: Space,
     preference: LinearPreference,
     *,
-    labels: int,
+    taught: int,
 ) -> Page:
     """Candidates, ranked and explained, by a preference that has been learned."""
     space = spaces.feature_space(stored)
@@ -147,7 +147,7 @@ def _page(
         prior=preference.prior.version,
         next_cursor=next_cursor,
         arm=arm_of(viewer),
-        labels=labels,
+        labels=taught,
     )
 
 

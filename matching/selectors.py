@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,12 +11,10 @@ import numpy.typing as npt
 from django.conf import settings
 from django.db import models
 from django.db.models import (
-    BinaryField,
     Count,
     Exists,
     F,
     FloatField,
-    Func,
     OuterRef,
     Q,
     Subquery,
@@ -39,7 +36,7 @@ from pgvector.django import MaxInnerProduct, VectorField
 
 from annotation.models import Annotation, Correction
 from annotation.services import current_readings
-from matching.features import STORED_WIDTH, pack_query, unpack
+from matching.features import STORED_WIDTH, pack_query
 from matching.models import Feedback, PersonVector, Space
 from profiles.models import ADULT_AGE, OLDEST_AGE, Photo, Profile, ProfileQuerySet
 from twinby.errors import InvalidError
@@ -47,8 +44,6 @@ from twinby.errors import InvalidError
 EARTH_RADIUS_KM = 6371.0088  # mean radius, IUGG
 KM_PER_DEGREE = EARTH_RADIUS_KM * math.pi / 180
 SMOKING = "objects.cigarette"
-# A halfvec as halfvec_send gives it: two int16, then big-endian halves.
-SENT_HEADER, SENT_HALF = 4, ">f2"
 
 
 @dataclass(frozen=True)
@@ -136,20 +131,6 @@ def eligible(
         people = people.filter(smokes=True)
     rows = PersonVector.objects.filter(space=space, profile__in=people)
     return _wished(rows, filters)
-
-
-def features_of(
-    profile_ids: Collection[uuid.UUID], *, space: Space
-) -> dict[uuid.UUID, npt.NDArray[np.float64]]:
-    """The features (644,) of those of these people who are in this space.
-
-    As bytes, which are read thirty times as fast as the text of a vector.
-    """
-    rows = PersonVector.objects.filter(space=space, profile_id__in=profile_ids)
-    raw = Func(F("vector"), function="halfvec_send", output_field=BinaryField())
-    found = dict(rows.values_list("profile_id", raw))
-    stored = [np.frombuffer(v, SENT_HALF, offset=SENT_HEADER) for v in found.values()]
-    return dict(zip(found, unpack(np.array(stored)), strict=True)) if found else {}
 
 
 def seen_by(viewer: Profile) -> frozenset[uuid.UUID]:

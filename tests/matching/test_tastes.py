@@ -13,7 +13,7 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matching import spaces, tastes
+from matching import labels, spaces, tastes
 from matching.features import WIDTH, FloatArray
 from matching.models import Feedback, PersonVector, Space, Taste
 from matching.preference import BayesianPreference
@@ -57,7 +57,7 @@ def test_a_like_teaches_at_once_what_a_fit_on_the_stored_features_says(
     expected = BayesianPreference.fit(
         np.array([features for _, features in shown[:3]]),
         liked=[True, False, True],
-        example_weights=[tastes.COUNTS[kind] for kind in kinds],
+        example_weights=[labels.COUNTS[kind] for kind in kinds],
     )
     np.testing.assert_allclose(taste_of(alice), expected.weights, atol=1e-6)
     learned = tastes.learned(alice, spaces.active_space())
@@ -121,9 +121,9 @@ def test_people_that_vanished_teach_no_more(alice: Profile, shown: Shown) -> Non
         say(alice, Kind.LIKE, person)
     people.erase_profile(shown[0][0])
     PersonVector.objects.filter(profile=shown[1][0]).delete()
-    labels = tastes.labels_of(alice, spaces.active_space())
-    assert labels.kinds == ("like",)
-    assert (labels.examples[0] == shown[2][1]).all()
+    taught = labels.of(alice, spaces.active_space())
+    assert taught.kinds == ("like",)
+    assert (taught.examples[0] == shown[2][1]).all()
 
 
 def test_old_labels_count_less_by_whole_days(alice: Profile, shown: Shown) -> None:
@@ -131,23 +131,23 @@ def test_old_labels_count_less_by_whole_days(alice: Profile, shown: Shown) -> No
         say(alice, Kind.LIKE, person)
     year_ago = timezone.now() - dt.timedelta(days=365)
     Feedback.objects.filter(target=shown[0][0]).update(created_at=year_ago)
-    labels = tastes.labels_of(alice, spaces.active_space())
-    assert labels.weights.tolist() == [pytest.approx(0.5), 1.0]
+    taught = labels.of(alice, spaces.active_space())
+    assert taught.weights.tolist() == [pytest.approx(0.5), 1.0]
 
 
 def test_the_latest_labels_are_learned_from_and_no_more(
     alice: Profile, shown: Shown, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tastes, "MAX_LABELS", 2)
+    monkeypatch.setattr(labels, "MAX_LABELS", 2)
     for person, _ in shown[:4]:
         say(alice, Kind.LIKE, person)
-    labels = tastes.labels_of(alice, spaces.active_space())
-    assert (labels.examples == np.array([f for _, f in shown[2:4]])).all()
+    taught = labels.of(alice, spaces.active_space())
+    assert (taught.examples == np.array([f for _, f in shown[2:4]])).all()
 
 
 def test_a_moment_that_is_past_is_remembered(alice: Profile, shown: Shown) -> None:
     say(alice, Kind.LIKE, shown[0][0])
-    until = tastes.latest_label(alice)
+    until = labels.latest(alice)
     before = tastes.learned(alice, spaces.active_space()).weights
     say(alice, Kind.PASS, shown[1][0])
     now = tastes.learned(alice, spaces.active_space())
@@ -166,8 +166,8 @@ def test_a_reset_forgets_what_was_said_until_then_and_nothing_else(
     assert not Taste.objects.filter(profile=alice).exists()
     assert alice.matches_as_first.exists() or alice.matches_as_second.exists()
     say(alice, Kind.LIKE, carol)
-    labels = tastes.labels_of(alice, spaces.active_space())
-    assert (labels.examples == features).all()
+    taught = labels.of(alice, spaces.active_space())
+    assert (taught.examples == features).all()
 
 
 def test_the_weights_of_many_come_in_one_query(
