@@ -10,7 +10,15 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from annotation import services as annotation
-from matching import calibrations, cursors, paging, selectors, spaces, tastes
+from matching import (
+    calibrations,
+    cursors,
+    labels,
+    paging,
+    selectors,
+    spaces,
+    tastes,
+)
 from matching.assignment import arm_of
 from matching.explain import Explanation, Wish, contributions, wishes
 from matching.features import FeatureSpace, photo_matrix
@@ -96,7 +104,7 @@ def search(viewer: Profile, query: Query) -> Page:
     taste = tastes.learned(viewer, stored, until=query.until)
     prior = tastes.beside_photos(taste)
     preference = learn(viewer, query, spaces.feature_space(stored), prior=prior)
-    return _page(viewer, query, stored, preference, labels=len(taste.liked))
+    return _page(viewer, query, stored, preference, taught=len(taste.liked))
 
 
 def daily(viewer: Profile, query: Query) -> Page:
@@ -109,13 +117,13 @@ def daily(viewer: Profile, query: Query) -> Page:
     query = replace(begun(viewer, replace(query, unseen=True)), method=DEFAULT)
     taste = tastes.learned(viewer, stored, until=query.until)
     preference = tastes.in_order(taste, viewer)
-    return _page(viewer, query, stored, preference, labels=len(taste.liked))
+    return _page(viewer, query, stored, preference, taught=len(taste.liked))
 
 
 def begun(viewer: Profile, query: Query) -> Query:
     """The query with its moment and its method, which later pages have of the first."""
     cursor = cursors.read(query.cursor)
-    until = cursor.label if cursor else tastes.latest_label(viewer)
+    until = cursor.label if cursor else labels.latest(viewer)
     arm = arm_of(viewer).rpartition(":")[2]
     method = query.method or (arm if arm in METHODS else DEFAULT)
     return replace(query, until=until, method=method)
@@ -140,7 +148,7 @@ def _page(
     stored: Space,
     preference: LinearPreference,
     *,
-    labels: int,
+    taught: int,
 ) -> Page:
     """Candidates, ranked and explained, by a preference that has been learned."""
     space, calibration = spaces.feature_space(stored), calibrations.active()
@@ -169,7 +177,7 @@ def _page(
         calibration=calibration.version if calibration else None,
         next_cursor=next_cursor,
         arm=arm_of(viewer),
-        labels=labels,
+        labels=taught,
     )
 
 

@@ -9,19 +9,19 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import uuid
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from django.db import transaction
-from django.db.models import QuerySet
 from django.utils import timezone
 
-from matching import selectors
+from matching import labels
 from matching.features import WIDTH
-from matching.models import Feedback, Space, Taste
+from matching.labels import Labels
+from matching.models import Space, Taste
 from matching.preference import (
     BayesianPreference,
     LinearPreference,
@@ -33,8 +33,6 @@ from profiles.models import Profile
 
 FloatArray = npt.NDArray[np.float64]
 
-# The latest so many: they bound the work of a like, and tastes change.
-MAX_LABELS: Final = 250
 # Decay, and photos that changed, are caught up with after so long.
 FRESH: Final = dt.timedelta(days=7)
 # What feedback taught counts this much where photos are shown: chosen, not measured.
@@ -44,69 +42,6 @@ LOT: Final = 1e-6
 WEIGHTS = np.dtype("<f4")
 CREDITS = np.dtype([("label", "<i8"), ("credit", "<f8")])
 
-# To be replaced by matching.preference.labels.
-COUNTS: Mapping[str, float] = {"like": 1.0, "super_like": 2.0, "pass": 0.5}
-HALF_LIFE_DAYS: Final = 365.0
-
-
-def weight(kind: str, age_days: float) -> float:
-    """What a label of this age counts: half as much with every half-life."""
-    decay: float = 0.5 ** (age_days / HALF_LIFE_DAYS)
-    return COUNTS[kind] * decay
-
-
-@dataclass(frozen=True, eq=False)
-class Labels:
-    """The n labels that teach, oldest first: `ids` (n,) and kinds, each with its
-    person's features, `examples` (n, 644), and what it counts, `weights` (n,)."""
-
-    ids: npt.NDArray[np.int64]
-    kinds: tuple[str, ...]
-    examples: FloatArray
-    weights: FloatArray
-
-    @property
-    def liked(self) -> npt.NDArray[np.bool_]:
-        """(n,): the others were passed."""
-        return np.array([kind in Feedback.LIKES for kind in self.kinds], dtype=np.bool_)
-
-
-def latest_label(profile: Profile) -> int:
-    """The id of the person's latest label, 0 before the first: a moment to go by."""
-    ids = _standing(profile).order_by("-pk").values_list("pk", flat=True)
-    return ids.first() or 0
-
-
-def labels_of(profile: Profile, space: Space, *, until: int | None = None) -> Labels:
-    """The last word on each of the latest people, as far as they are in this space.
-
-    `until` the label of this id: what is known of a moment that is past.
-    """
-    rows = _standing(profile)
-    if until is not None:
-        rows = rows.filter(pk__lte=until)
-    latest = rows.order_by("-pk").only("target_id", "kind", "created_at")[:MAX_LABELS]
-    last_words = {label.target_id: label for label in reversed(latest)}
-    features = selectors.features_of(last_words.keys(), space=space)
-    known = sorted((last_words[pk] for pk in features), key=lambda label: label.pk)
-    today = timezone.now().date()
-    return Labels(
-        np.array([label.pk for label in known], dtype=np.int64),
-        tuple(label.kind for label in known),
-        np.array([features[label.target_id] for label in known]).reshape(-1, WIDTH),
-        # Age in whole days: the same taste all day long.
-        np.array([weight(x.kind, (today - x.created_at.date()).days) for x in known]),
-    )
-
-
-def _standing(profile: Profile) -> QuerySet[Feedback]:
-    return Feedback.objects.filter(
-        actor=profile,
-        kind__in=Feedback.LABELS,
-        withdrawn_at__isnull=True,
-        forgotten_at__isnull=True,
-    )
-
 
 def believed(profile: Profile) -> Prior:
     """What is believed of a person's taste before they have said anything."""
@@ -114,13 +49,13 @@ def believed(profile: Profile) -> Prior:
 
 
 def fit(
-    labels: Labels, *, prior: Prior, start: FloatArray | None = None
+    taught: Labels, *, prior: Prior, start: FloatArray | None = None
 ) -> BayesianPreference:
     """The taste that labels teach: without a start, bitwise the same for the same."""
     return BayesianPreference.fit(
-        labels.examples,
-        liked=labels.liked,
-        example_weights=labels.weights,
+        taught.examples,
+        liked=taught.liked,
+        example_weights=taught.weights,
         prior=prior,
         start=start,
     )
@@ -130,7 +65,8 @@ def learned(
     profile: Profile, space: Space, *, until: int | None = None
 ) -> BayesianPreference:
     """The taste by the labels that stand now, learned on demand, without a start."""
-    return fit(labels_of(profile, space, until=until), prior=believed(profile))
+    taught = labels.of(profile, space, until=until)
+    return fit(taught, prior=believed(profile))
 
 
 def beside_photos(taste: LinearPreference) -> Prior:
@@ -178,37 +114,45 @@ def in_two(taste: LinearPreference) -> LinearPreference:
 
 @transaction.atomic
 def update(profile: Profile, *, warm: bool = True) -> None:
-    """Learn the person's taste in the active space and keep it, and no other.
+    """Learn the person's taste anew and keep it; nothing once they are erased.
 
-    A `warm` fit starts where the last one ended, and is equal to a cold one only to the
-    tolerance. The lock makes two likes at once take turns: the last one sees all.
+    The lock makes two who do so at once take turns: the last one sees all.
     """
     people = Profile.objects.select_for_update(no_key=True)
-    if not people.filter(pk=profile.pk).exists():
-        return
+    if people.filter(pk=profile.pk).exists():
+        relearn(profile, warm=warm)
+
+
+def relearn(profile: Profile, *, warm: bool = True) -> None:
+    """Keep the taste in the active space, and no other, of a person who is locked.
+
+    A `warm` fit starts where the last one ended, and is equal to a cold one only to the
+    tolerance.
+    """
     space = active_space()
-    kept = Taste.objects.filter(profile=profile)
-    labels, prior = labels_of(profile, space), believed(profile)
-    if len(labels.ids):
-        former = kept.filter(space=space, prior=prior.version).first() if warm else None
-        start = _start(labels, former) if former else None
-        _keep(profile, space, labels, fit(labels, prior=prior, start=start))
-        kept = kept.exclude(space=space)
-    kept.delete()
+    taught, prior = labels.of(profile, space), believed(profile)
+    tastes = {taste.space_id: taste for taste in Taste.objects.filter(profile=profile)}
+    if len(taught.ids):
+        former = tastes.pop(space.pk, None)
+        goes_on = warm and former is not None and former.prior == prior.version
+        start = _start(taught, former) if former and goes_on else None
+        _keep(profile, space, taught, fit(taught, prior=prior, start=start))
+    if tastes:
+        Taste.objects.filter(pk__in=[taste.pk for taste in tastes.values()]).delete()
 
 
-def _start(labels: Labels, former: Taste) -> FloatArray:
+def _start(taught: Labels, former: Taste) -> FloatArray:
     """The credits of the last fit, and 0 for labels that are new."""
     rows = np.frombuffer(former.credits, dtype=CREDITS)
     credits = dict(zip(rows["label"].tolist(), rows["credit"].tolist(), strict=True))
-    return np.array([credits.get(label, 0.0) for label in labels.ids.tolist()])
+    return np.array([credits.get(label, 0.0) for label in taught.ids.tolist()])
 
 
 def _keep(
-    profile: Profile, space: Space, labels: Labels, taste: LinearPreference
+    profile: Profile, space: Space, taught: Labels, taste: LinearPreference
 ) -> None:
-    rows = np.empty(len(labels.ids), dtype=CREDITS)
-    rows["label"], rows["credit"] = labels.ids, taste.credits
+    rows = np.empty(len(taught.ids), dtype=CREDITS)
+    rows["label"], rows["credit"] = taught.ids, taste.credits
     row = Taste(
         profile=profile,
         space=space,
@@ -244,7 +188,7 @@ def reset(profile: Profile) -> None:
     They still say whom the person has seen, likes and matches.
     """
     list(Profile.objects.select_for_update(no_key=True).filter(pk=profile.pk))
-    _standing(profile).update(forgotten_at=timezone.now())
+    labels.standing(profile).update(forgotten_at=timezone.now())
     Taste.objects.filter(profile=profile).delete()
 
 

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from matching import spaces, tastes
+from matching import labels, spaces, tastes
 from matching.api.search import WishesOutput, understood_of
 from matching.explain import wishes
 from profiles.access import person_of
@@ -33,13 +33,13 @@ class PreferenceView(APIView):
         person = person_of(caller(request), person_id)
         stored = spaces.active_space()
         space = spaces.feature_space(stored)
-        labels = tastes.labels_of(person, stored)
-        taste = tastes.fit(labels, prior=tastes.believed(person))
+        taught = labels.of(person, stored)
+        taste = tastes.fit(taught, prior=tastes.believed(person))
         found = wishes(space, preference=taste)
         told = understood_of(found, space, taste.prior.version)
-        if not labels.kinds:
+        if not taught.kinds:
             told["sentence"] = NOTHING_LEARNED
-        return Response(told | counts(labels.kinds))
+        return Response(told | counts(taught.kinds))
 
     @extend_schema(responses={204: None}, operation_id="reset_preference")
     def delete(self, request: Request, person_id: uuid.UUID) -> Response:

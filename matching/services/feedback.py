@@ -74,7 +74,7 @@ def undo(actor: Profile, event_id: uuid.UUID) -> None:
         stop_avoiding(actor, [row.target_id])
     settle(actor, {row.target_id})
     if row.kind in Feedback.LABELS:
-        tastes.update(actor, warm=False)
+        tastes.relearn(actor, warm=False)
 
 
 def _locked(actor: Profile, targets: Collection[uuid.UUID]) -> set[uuid.UUID]:
@@ -138,7 +138,7 @@ def _act(actor: Profile, rows: Sequence[Feedback]) -> None:
         stances[target_id].matched = True
     Feedback.objects.filter(pk__in=[stances[pk].pk for pk in made]).update(matched=True)
     if any(row.kind in Feedback.LABELS for row in rows):
-        tastes.update(actor)
+        tastes.relearn(actor)
 
 
 def _still(actor: Profile, row: Feedback) -> bool:

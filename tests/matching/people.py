@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from matching import spaces
-from matching.features import WIDTH, FloatArray, pack
+from matching.features import VISUAL_WIDTH, WIDTH, FloatArray, pack
 from matching.models import Feedback, PersonVector
 from matching.services.feedback import Event, Outcome, record
 from profiles.models import Photo, Profile
@@ -33,8 +33,9 @@ def showing(person: Profile, features: FloatArray) -> Profile:
 
 def random_features(seed: int) -> FloatArray:
     """Features of a person, (644,), each block of about unit mean square."""
-    drawn: FloatArray = np.random.default_rng(seed).normal(size=WIDTH)
-    return drawn * np.r_[np.full(512, 512**-0.5), np.full(WIDTH - 512, 0.3)]
+    scale = np.r_[np.full(VISUAL_WIDTH, VISUAL_WIDTH**-0.5), np.full(132, 0.3)]
+    drawn: FloatArray = np.random.default_rng(seed).normal(size=WIDTH) * scale
+    return drawn
 
 
 def crowd(

@@ -12,11 +12,13 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from rest_framework.test import APIClient
 
 from annotation.models import Annotation
-from matching.models import MatchCalibration, PersonVector
+from matching.models import Impression, MatchCalibration, PersonVector
 from matching.preference import sigmoid
+from matching.ranking.stages import STAGES
 from profiles import services as people
 from profiles.models import Gender, Photo, Profile
 from tests.conftest import MakePerson, MakePhoto, photo_bytes
+from tests.matching.people import say
 
 URL = "/v1/search/visual"
 
@@ -66,8 +68,9 @@ def test_contributions_sum_to_the_score(
 
 
 def test_a_calibrated_match_score_is_told_and_moves_nobody(
-    api: APIClient, alice: Profile, crowd: list[Profile]
+    api: APIClient, alice: Profile, crowd: list[Profile], settings: Any
 ) -> None:
+    settings.RANKING = dict.fromkeys(STAGES, 0.0)
     before = ask(api, alice, crowd).json()["matched_users"]
     content = {"method": "platt", "slope": 0.5, "intercept": -1.0}
     MatchCalibration.objects.create(version="c-test", content=content, is_active=True)
@@ -102,6 +105,35 @@ def test_a_cursor_of_another_search_is_refused(
     other = ask(api, alice, crowd, limit=2, cursor=cursor, weights={"style": 2.0})
     assert other.status_code == 400
     assert other.json()["type"] == "urn:twinby:problem:bad-cursor"
+
+
+def test_what_feedback_taught_joins_in_and_shuffles_no_page_that_was_begun(
+    api: APIClient, alice: Profile, crowd: list[Profile]
+) -> None:
+    strange = ask(api, alice, crowd).json()
+    say(alice, "like", crowd[9])
+    whole = ask(api, alice, crowd).json()
+    assert (strange["query"]["prior"], whole["query"]["prior"]) == (
+        "cold",
+        "cold+feedback",
+    )
+    assert scores(whole)[str(crowd[9].pk)] > scores(strange)[str(crowd[9].pk)]
+    first = ask(api, alice, crowd, limit=3).json()
+    say(alice, "super_like", crowd[8])
+    second = ask(api, alice, crowd, limit=3, cursor=first["next_cursor"]).json()
+    assert scores(first) | scores(second) == pytest.approx(scores(whole))
+
+
+def scores(answer: Any) -> dict[str, float]:
+    return {match["user_id"]: match["score"] for match in answer["matched_users"]}
+
+
+def test_a_search_is_logged_under_the_id_that_it_tells(
+    api: APIClient, alice: Profile, crowd: list[Profile]
+) -> None:
+    answer = ask(api, alice, crowd).json()
+    logged = Impression.objects.filter(page_id=answer["page_id"], source="search")
+    assert {str(one.person_id): one.score for one in logged} == scores(answer)
 
 
 def test_vectors_never_leave(

@@ -16,7 +16,7 @@ from django.urls import reverse
 from rest_framework.test import APIClient
 
 from profiles.models import Profile
-from tests.conftest import MakePhoto
+from tests.conftest import MakePerson, MakePhoto
 from twinby import urls
 
 METHODS = {"get", "post", "patch", "delete", "put"}
@@ -115,13 +115,20 @@ def check(schema: Any, operation_id: str, answer: Any) -> None:
 
 
 def test_answers_are_as_documented(
-    schema: Any, api: APIClient, alice: Profile, make_photo: MakePhoto
+    schema: Any,
+    api: APIClient,
+    alice: Profile,
+    make_person: MakePerson,
+    make_photo: MakePhoto,
 ) -> None:
     photo = make_photo(alice)
     person, nobody = f"/v1/people/{alice.pk}", f"/v1/people/{uuid.uuid4()}"
     shown = api.get(f"/v1/photos/{photo.pk}")
     declared = {"birth_date": "1990-01-01", "gender": "man", "seeking": ["woman"]}
     batch = {"photo_ids": [str(photo.pk)]}
+    event, of_alice = str(uuid.uuid4()), f"person_id={alice.pk}"
+    like = {"event_id": event, "kind": "like", "user_id": str(make_person().pk)}
+    said = {"person_id": str(alice.pk), "events": [like]}
     for name, answer in [
         ("livez", api.get("/v1/livez")),
         ("readyz", api.get("/v1/readyz")),
@@ -138,6 +145,15 @@ def test_answers_are_as_documented(
         ("get_photo_image", APIClient().get(shown.json()["url"])),
         ("process_photos", api.post("/v1/photos/process_batch", batch, format="json")),
         ("search_visual", api.post("/v1/search/visual", {}, format="json")),
+        ("give_feedback", api.post("/v1/feedback", said, format="json")),
+        ("give_feedback", api.post("/v1/feedback", {}, format="json")),
+        ("undo_feedback", api.delete(f"/v1/feedback/{event}?{of_alice}")),
+        ("undo_feedback", api.delete(f"/v1/feedback/{uuid.uuid4()}?{of_alice}")),
+        ("list_matches", api.get(f"/v1/matches?{of_alice}")),
+        ("list_matches", api.get("/v1/matches")),
+        ("list_mutual_matches", api.get("/v1/matches/mutual")),
+        ("get_preference", api.get(f"{person}/preference")),
+        ("reset_preference", api.delete(f"{person}/preference")),
         ("delete_photo", api.delete(f"/v1/photos/{photo.pk}")),
         ("erase_person", api.delete(person)),
     ]:
@@ -160,6 +176,7 @@ def fields_of(schema: Any, operation_id: str) -> set[str]:
         ("change_person", "patch", "/v1/people/{person}"),
         ("process_photos", "post", "/v1/photos/process_batch"),
         ("search_visual", "post", "/v1/search/visual"),
+        ("give_feedback", "post", "/v1/feedback"),
     ],
 )
 def test_gibberish_is_never_a_surprise_to(

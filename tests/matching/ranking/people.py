@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator
 
 from matching.features import WIDTH
-from matching.preference import FloatArray
+from matching.preference.base import FloatArray
 from matching.ranking.base import Candidate, Ranked
 
 
