@@ -80,7 +80,7 @@ def evaluate(read: Read, material: Material) -> Figures:
         },
         "attributes": attributes.measure(seen.attributes, material.kept, thresholds),
         "embedding": _embedding(seen, material.kept),
-        "taste": taste(_sightings(rated), material.rated),
+        "taste": taste(sightings(rated), material.rated),
     }
     found: Figures = _rounded({"headlines": _headlines(figures)} | figures)
     return found
@@ -95,7 +95,8 @@ def _embedding(seen: Seen, kept: Cases) -> Figures | None:
     return identity(project, seen.features[faces], photos, kept.identity[faces])
 
 
-def _sightings(seen: Seen) -> list[Sighting]:
+def sightings(seen: Seen) -> list[Sighting]:
+    """What searches would know of each photo, with the features untrained."""
     if seen.features is None:
         return [Sighting(one) for one in seen.attributes]
     embeddings = untrained(width=seen.features.shape[1])(seen.features)
