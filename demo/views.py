@@ -17,9 +17,9 @@ from django.views.decorators.http import require_http_methods, require_safe
 from demo.cards import Tile, cards, tile, wish_bars
 from demo.forms import SIDES, ExamplesForm, UploadForm
 from demo.visitors import viewer_of, visitor_of
-from matching.phrases import understood
 from matching.search import Page, Query, search
 from matching.selectors import Filters
+from matching.wording import understood
 from profiles.models import Photo, Profile
 from profiles.services import add_photo
 from twinby.errors import DomainError, NotFoundError

@@ -14,14 +14,15 @@ from rest_framework.views import APIView
 
 from annotation.schema import value_names
 from matching.explain import Addend, Explanation
-from matching.phrases import sentence, understood
 from matching.preference import importance
 from matching.search import Match, Page, Query, search
 from matching.selectors import Filters
+from matching.wording import sentence, understood
 from profiles.access import acting_person
 from profiles.links import photo_url
 from profiles.models import ADULT_AGE, OLDEST_AGE, Gender, Photo, Profile
 from twinby.rest.callers import caller
+from twinby.rest.languages import in_their_language
 from twinby.rest.strict import FiniteField, StrictSerializer, validated
 
 MAX_EXAMPLES = 50
@@ -125,6 +126,18 @@ class ContributionOutput(serializers.Serializer[Addend]):
     name = serializers.CharField()
     value = serializers.CharField(allow_null=True)
     amount = serializers.FloatField(help_text="log-odds; all of them sum to score")
+    liked_photos = serializers.ListField(
+        child=serializers.IntegerField(),
+        help_text="which liked photos bring it, from 1 in the order given",
+    )
+    disliked_photos = serializers.ListField(child=serializers.IntegerField())
+
+
+class GroupOutput(serializers.Serializer[Any]):
+    name = serializers.CharField(
+        help_text="appearance, style, context, visual, prior, or a ranking stage"
+    )
+    amount = serializers.FloatField(help_text="log-odds; all of them sum to score")
 
 
 class ResultPhoto(serializers.Serializer[Photo]):
@@ -138,6 +151,7 @@ class MatchOutput(serializers.Serializer[Any]):
     calibrated = serializers.BooleanField()
     score = serializers.FloatField(help_text="log-odds; what the order goes by")
     explanation = serializers.CharField()
+    groups = GroupOutput(many=True)
     contributions = ContributionOutput(many=True)
     photos = ResultPhoto(many=True)
 
@@ -179,7 +193,7 @@ class VisualSearchView(APIView):
         viewer = acting_person(caller(request), given.get("person_id"))
         query = understand(given)
         page = search(viewer, query)
-        return Response(described(page, query, viewer))
+        return in_their_language(request, lambda: described(page, query, viewer))
 
 
 def understand(given: dict[str, Any]) -> Query:
@@ -219,6 +233,10 @@ def _match(
         "calibrated": page.calibration is not None,
         "score": match.ranked.score,
         "explanation": sentence(match.explanation),
+        "groups": [
+            {"name": name, "amount": amount}
+            for name, amount in match.explanation.groups.items()
+        ],
         "contributions": _contributions(match.explanation),
         "photos": photos.get(match.profile_id, []),
     }
@@ -227,13 +245,21 @@ def _match(
 def _contributions(explanation: Explanation) -> list[dict[str, Any]]:
     """The addends, strongest first; they sum to the score."""
     ordered = sorted(explanation.addends, key=lambda addend: -abs(addend.amount))
-    told = [
-        {"source": a.source, "name": a.name, "value": a.value, "amount": a.amount}
-        for a in ordered
-        if abs(a.amount) >= SMALLEST_ADDEND
-    ]
+    told = [_addend(a) for a in ordered if abs(a.amount) >= SMALLEST_ADDEND]
     small = sum(a.amount for a in ordered[len(told) :])
-    return [*told, {"source": "rest", "name": "rest", "value": None, "amount": small}]
+    rest = {"source": "rest", "name": "rest", "value": None, "amount": small}
+    return [*told, {**rest, "liked_photos": (), "disliked_photos": ()}]
+
+
+def _addend(addend: Addend) -> dict[str, Any]:
+    return {
+        "source": addend.source,
+        "name": addend.name,
+        "value": addend.value,
+        "amount": addend.amount,
+        "liked_photos": addend.liked,
+        "disliked_photos": addend.disliked,
+    }
 
 
 def _understood(page: Page, query: Query) -> dict[str, Any]:

@@ -128,6 +128,7 @@ def explain(space: FeatureSpace, preference: LinearPreference, ranked: Ranked) -
         preference=preference,
         features=ranked.candidate.features,
         stages=ranked.stages,
+        unsaid=ranked.unsaid,
     )
     return Match(uuid.UUID(ranked.candidate.id), ranked, explanation)
 
