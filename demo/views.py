@@ -152,6 +152,7 @@ def _found(viewer: Profile, form: ExamplesForm, page: Page) -> dict[str, Any]:
         "understood": understood(page.wishes),
         "wishes": wish_bars(page.wishes),
         "cards": cards(page, viewer),
+        "calibrated": page.calibration is not None,
         "next_query": cursor and form.query(form.cleaned_data, cursor=cursor),
     }
 

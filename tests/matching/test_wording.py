@@ -66,6 +66,14 @@ def test_every_phrase_is_found_and_nothing_is_left_in_english(language: str) -> 
             assert not LATIN.search(text), text
 
 
+def test_the_documentation_has_the_words_of_every_stage() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "ranking.md").read_text()
+    for stage in {name for name, _ in STAGE_MESSAGES}:
+        messages = [STAGE_MESSAGES.get((stage, raises)) for raises in (True, False)]
+        words = [STAGES[message] if message else "-" for message in messages]
+        assert f"| `{stage}` | {words[0]} | {words[1]} |" in text
+
+
 def test_a_stage_has_words_for_whatever_it_may_say() -> None:
     assert set(STAGE_MESSAGES.values()) == set(STAGES)
 
@@ -138,9 +146,9 @@ def test_a_reason_is_said_in_the_language_spoken(
         ),
         (
             "ru",
-            "Похоже, вам нравится: обстановка: спортзал"
+            "Похоже, вам нравится: обстановка — спортзал"
             " (на 4 понравившихся и 0 непонравившихся фото)."
-            " Похоже, вам не нравится: обстановка: дом"
+            " Похоже, вам не нравится: обстановка — дом"
             " (на 1 понравившемся и 5 непонравившихся фото).",
         ),
         (
