@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matching.explain import Reason, Wish
-from matching.phrases import clear, sentence, subject, words
+from matching.phrases import clear
 from matching.search import Match, Page
+from matching.wording import named, sentence, subject
 from profiles.links import photo_path
 from profiles.models import Photo, Profile
 
@@ -82,7 +83,7 @@ def wish_bars(found: Sequence[Wish]) -> list[Bar]:
     wished, averse = clear(found)
     told = wished[:MAX_WISHES] + averse[:MAX_WISHES]
     longest = max((abs(wish.weight) for wish in told), default=1.0)
-    return [_bar(f"{words(w.name)}: {words(w.value)}", w.weight, longest) for w in told]
+    return [_bar(named(wish), wish.weight, longest) for wish in told]
 
 
 def _card(

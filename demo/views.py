@@ -19,9 +19,9 @@ from demo.forms import SIDES, ExamplesForm, UploadForm
 from demo.visitors import viewer_of, visitor_of
 from matching import impressions
 from matching.models import Impression
-from matching.phrases import understood
 from matching.search import Page, Query, search
 from matching.selectors import Filters
+from matching.wording import understood
 from profiles.models import Photo, Profile
 from profiles.services import add_photo
 from twinby.errors import DomainError, NotFoundError
@@ -155,6 +155,7 @@ def _found(viewer: Profile, form: ExamplesForm, page: Page) -> dict[str, Any]:
         "understood": understood(page.wishes),
         "wishes": wish_bars(page.wishes),
         "cards": cards(page, viewer),
+        "calibrated": page.calibration is not None,
         "next_query": cursor and form.query(form.cleaned_data, cursor=cursor),
     }
 

@@ -6,7 +6,7 @@ only what its addend says: which attribute, which way, through which example pho
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -22,12 +22,16 @@ from matching.features import (
     presence,
     value_weights,
 )
+from matching.messages import MESSAGES, STAGE_MESSAGES, Message
 from matching.preference import LinearPreference
 
 FloatArray = npt.NDArray[np.float64]
 
 # Less than this changes a probability by half a percent: not worth a word.
 NEGLIGIBLE = 0.02
+# Of a stage, what changes a probability by less than 2.5 percent is not: "active
+# recently" is nobody of whose activity little is left.
+SAID_OF_STAGE = 0.1
 # A photo is named if it brings at least half of what the strongest one does.
 NAMED_SHARE = 0.5
 # A value shows where it is this far from the average photo to a sure sighting of it;
@@ -38,6 +42,11 @@ SHOWN = 0.4
 COLUMNS: Mapping[str, slice] = {VISUAL: slice(0, 1)} | {
     name: slice(1 + s.start, 1 + s.stop) for name, s in VALUE_SLICES.items()
 }
+# What each column is about: (name, value); the look has none.
+ADDED: Sequence[tuple[str, str | None]] = (
+    (VISUAL, None),
+    *((attribute.name, value) for attribute, value in value_names()),
+)
 
 
 class Source(StrEnum):
@@ -49,40 +58,35 @@ class Source(StrEnum):
     STAGE = "stage"  # a ranking stage: its score after minus before
 
 
-class Message(StrEnum):
-    """What a reason says; `photos` counts among the liked or among the disliked."""
-
-    LIKE_LIKED = "like_liked"
-    UNLIKE_DISLIKED = "unlike_disliked"
-    LIKE_DISLIKED = "like_disliked"
-    UNLIKE_LIKED = "unlike_liked"
-
-
-MESSAGES: Mapping[tuple[bool, bool], Message] = {
-    # (it raises the score, through the liked)
-    (True, True): Message.LIKE_LIKED,
-    (True, False): Message.UNLIKE_DISLIKED,
-    (False, True): Message.UNLIKE_LIKED,
-    (False, False): Message.LIKE_DISLIKED,
-}
-
-
 @dataclass(frozen=True)
 class Addend:
-    """One term of the score, in log-odds."""
+    """One term of the score, in log-odds, and the example photos that bring it.
+
+    `liked` and `disliked` are 1-based positions among the liked and the disliked: what
+    brings at least half of what the strongest of all examples brings.
+    """
 
     source: Source
     name: str
     amount: float
     value: str | None = None
+    liked: tuple[int, ...] = ()
+    disliked: tuple[int, ...] = ()
+
+    @property
+    def group(self) -> str:
+        """What it counts to: a group of attributes, else itself."""
+        attribute = BY_NAME.get(self.name)
+        return attribute.group.value if attribute else self.name
 
 
 @dataclass(frozen=True)
 class Reason:
-    """What one attribute, or "visual", adds to the score, and through which photos.
+    """What an attribute, "visual" or a stage adds to the score, and by which photos.
 
     `photos` are 1-based positions among the liked or, for the two messages about
-    disliked photos, among the disliked, strongest side only; none where people taught.
+    disliked photos, among the disliked, strongest side only; none where people taught,
+    and none of a stage.
     """
 
     message: Message
@@ -103,6 +107,14 @@ class Explanation:
     def score(self) -> float:
         """Log-odds."""
         return sum(addend.amount for addend in self.addends)
+
+    @property
+    def groups(self) -> dict[str, float]:
+        """The score by group of attributes, "prior", "visual" and stage: log-odds."""
+        totals: dict[str, float] = {}
+        for addend in self.addends:
+            totals[addend.group] = totals.get(addend.group, 0.0) + addend.amount
+        return totals
 
 
 @dataclass(frozen=True)
@@ -125,23 +137,21 @@ def contributions(
     preference: LinearPreference,
     features: FloatArray,
     stages: Mapping[str, float] | None = None,
+    unsaid: Container[str] = (),
 ) -> Explanation:
     """Take apart the score of one person, features (644,), and of the ranking stages.
 
     Give the features as they are stored, so that what is explained is what was scored.
+    Stages that are `unsaid` know nothing of this very person: added, but no reason.
     """
     preference = preference.at(features)
-    prior = preference.prior.intercept + float(features @ preference.prior_weights)
     shares = _shares(space, preference=preference, features=features)
-    look, *of_values = shares.sum(axis=0).tolist()
+    prior = preference.prior.intercept + float(features @ preference.prior_weights)
+    given = stages or {}
     addends = (
         Addend(Source.PRIOR, "prior", prior),
-        Addend(Source.VISUAL, VISUAL, look),
-        *(
-            Addend(Source.ATTRIBUTE, attribute.name, amount, value)
-            for (attribute, value), amount in zip(value_names(), of_values, strict=True)
-        ),
-        *(Addend(Source.STAGE, name, x) for name, x in (stages or {}).items()),
+        *_likenesses(shares, liked=preference.liked),
+        *(Addend(Source.STAGE, name, amount) for name, amount in given.items()),
     )
     degree = np.append(0.0, _degree(space, features))
     reasons = [
@@ -149,6 +159,7 @@ def contributions(
         for name, s in COLUMNS.items()
         if abs(shares[:, s].sum()) >= NEGLIGIBLE
     ]
+    reasons += _stage_reasons(given, unsaid=unsaid)
     strongest_first = sorted(reasons, key=lambda reason: -abs(reason.amount))
     return Explanation(addends, tuple(strongest_first))
 
@@ -193,6 +204,42 @@ def _shares(
     return shares
 
 
+def _likenesses(shares: FloatArray, *, liked: npt.NDArray[np.bool_]) -> list[Addend]:
+    """The addends of the look and of every value, with the photos that bring them."""
+    amounts = shares.sum(axis=0)
+    toward = shares * np.sign(amounts)
+    most = toward.max(axis=0, initial=0.0)
+    named = (toward >= NAMED_SHARE * most) & (most > 0)
+    sides = named[liked], named[~liked]
+    return [
+        Addend(
+            Source.ATTRIBUTE if value else Source.VISUAL,
+            name,
+            float(amounts[column]),
+            value,
+            *(_positions(side[:, column]) for side in sides),
+        )
+        for column, (name, value) in enumerate(ADDED)
+    ]
+
+
+def _stage_reasons(
+    stages: Mapping[str, float], *, unsaid: Container[str]
+) -> list[Reason]:
+    return [
+        Reason(STAGE_MESSAGES[name, amount > 0], name, None, amount, ())
+        for name, amount in stages.items()
+        if abs(amount) >= SAID_OF_STAGE
+        and name not in unsaid
+        and (name, amount > 0) in STAGE_MESSAGES
+    ]
+
+
+def _positions(named: npt.NDArray[np.bool_]) -> tuple[int, ...]:
+    """1-based, as people count."""
+    return tuple((np.flatnonzero(named) + 1).tolist())
+
+
 def _reason(
     name: str,
     *,
@@ -216,7 +263,7 @@ def _reason(
     best = int(fitting.argmax())
     named = bool(fitting[best] > 0)
     evidence = of_side[:, best] if named else of_side.sum(axis=1)
-    photos = np.flatnonzero(evidence >= NAMED_SHARE * evidence.max()) + 1
+    photos = _positions(evidence >= NAMED_SHARE * evidence.max())
     value = BY_NAME[name].values[best] if named else None
     message = MESSAGES[raises, by_liked]
-    return Reason(message, name, value, amount, tuple(photos.tolist()))
+    return Reason(message, name, value, amount, photos)

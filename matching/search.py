@@ -188,14 +188,18 @@ def explain(space: FeatureSpace, preference: LinearPreference, ranked: Ranked) -
         preference=preference.at(ranked.candidate.features),
         features=ranked.candidate.features,
         stages=ranked.stages,
+        unsaid=ranked.unsaid,
     )
     return Match(uuid.UUID(ranked.candidate.id), ranked, explanation)
 
 
 def _by_people(match: Match) -> Match:
-    """The same, where no photo was given: a reason names none."""
-    reasons = tuple(replace(r, photos=()) for r in match.explanation.reasons)
-    return replace(match, explanation=replace(match.explanation, reasons=reasons))
+    """The same, where no photo was given: nothing names one."""
+    said = match.explanation
+    reasons = tuple(replace(reason, photos=()) for reason in said.reasons)
+    addends = tuple(replace(one, liked=(), disliked=()) for one in said.addends)
+    explanation = replace(said, reasons=reasons, addends=addends)
+    return replace(match, explanation=explanation)
 
 
 def _check_usable(viewer: Profile, photo_ids: Sequence[uuid.UUID]) -> None:

@@ -16,14 +16,15 @@ from rest_framework.views import APIView
 
 from matching import impressions
 from matching.api.asking import FiltersInput, PageInput, insisted
-from matching.api.preference import NOTHING_LEARNED
 from matching.api.search import FoundOutput, WishesOutput, matched, understood_of
 from matching.models import Impression, Match
 from matching.search import Page, Query, daily
+from matching.wording import nothing_learned
 from profiles.access import acting_person, people_of
 from profiles.models import Profile
 from twinby.errors import InvalidError
 from twinby.rest.callers import Caller, caller
+from twinby.rest.languages import in_their_language
 from twinby.rest.strict import validated_query
 
 CURSOR_SALT = "matching.matches"
@@ -62,14 +63,14 @@ class MatchesView(APIView):
         query = Query(filters=insisted(given), limit=limit, cursor=cursor)
         page = daily(viewer, query)
         impressions.log(viewer, page, source=Impression.Source.DAILY)
-        return Response(described(page, viewer))
+        return in_their_language(request, lambda: described(page, viewer))
 
 
 def described(page: Page, viewer: Profile) -> dict[str, Any]:
     """The answer as `DailyOutput` documents it; no vector is in it."""
     told = understood_of(page.wishes, page.space, page.prior)
     if not page.labels:
-        told["sentence"] = NOTHING_LEARNED
+        told["sentence"] = nothing_learned()
     return {
         "matched_users": matched(page, viewer),
         "preference": told | {"labels": page.labels},

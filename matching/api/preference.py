@@ -14,10 +14,10 @@ from rest_framework.views import APIView
 from matching import labels, spaces, tastes
 from matching.api.search import WishesOutput, understood_of
 from matching.explain import wishes
+from matching.wording import nothing_learned
 from profiles.access import person_of
 from twinby.rest.callers import caller
-
-NOTHING_LEARNED = "Nothing has been learned yet: like or pass a few people."
+from twinby.rest.languages import in_their_language
 
 
 class PreferenceOutput(WishesOutput):
@@ -36,10 +36,14 @@ class PreferenceView(APIView):
         taught = labels.of(person, stored)
         taste = tastes.fit(taught, prior=tastes.believed(person))
         found = wishes(space, preference=taste)
-        told = understood_of(found, space, taste.prior.version)
-        if not taught.kinds:
-            told["sentence"] = NOTHING_LEARNED
-        return Response(told | counts(taught.kinds))
+
+        def described() -> dict[str, Any]:
+            told = understood_of(found, space, taste.prior.version)
+            if not taught.kinds:
+                told["sentence"] = nothing_learned()
+            return told | counts(taught.kinds)
+
+        return in_their_language(request, described)
 
     @extend_schema(responses={204: None}, operation_id="reset_preference")
     def delete(self, request: Request, person_id: uuid.UUID) -> Response:

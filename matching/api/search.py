@@ -17,13 +17,14 @@ from matching.api.asking import FiltersInput, PageInput, insisted
 from matching.explain import Addend, Explanation, Wish
 from matching.features import FeatureSpace
 from matching.models import Impression
-from matching.phrases import sentence, understood
 from matching.preference import DEFAULT, METHODS, importance
 from matching.search import Match, Page, Query, search
+from matching.wording import sentence, understood
 from profiles.access import acting_person
 from profiles.links import photo_url
 from profiles.models import Photo, Profile
 from twinby.rest.callers import caller
+from twinby.rest.languages import in_their_language
 from twinby.rest.strict import FiniteField, validated
 
 MAX_EXAMPLES = 50
@@ -81,6 +82,18 @@ class ContributionOutput(serializers.Serializer[Addend]):
     name = serializers.CharField()
     value = serializers.CharField(allow_null=True)
     amount = serializers.FloatField(help_text="log-odds; all of them sum to score")
+    liked_photos = serializers.ListField(
+        child=serializers.IntegerField(),
+        help_text="which liked photos bring it, from 1 in the order given",
+    )
+    disliked_photos = serializers.ListField(child=serializers.IntegerField())
+
+
+class GroupOutput(serializers.Serializer[Any]):
+    name = serializers.CharField(
+        help_text="appearance, style, context, visual, prior, or a ranking stage"
+    )
+    amount = serializers.FloatField(help_text="log-odds; all of them sum to score")
 
 
 class ResultPhoto(serializers.Serializer[Photo]):
@@ -94,6 +107,7 @@ class FoundOutput(serializers.Serializer[Any]):
     calibrated = serializers.BooleanField()
     score = serializers.FloatField(help_text="log-odds; what the order goes by")
     explanation = serializers.CharField()
+    groups = GroupOutput(many=True)
     contributions = ContributionOutput(many=True)
     photos = ResultPhoto(many=True)
 
@@ -142,7 +156,7 @@ class VisualSearchView(APIView):
         query = understand(given)
         page = search(viewer, query)
         impressions.log(viewer, page, source=Impression.Source.SEARCH)
-        return Response(described(page, query, viewer))
+        return in_their_language(request, lambda: described(page, query, viewer))
 
 
 def understand(given: dict[str, Any]) -> Query:
@@ -190,6 +204,10 @@ def _match(
         "calibrated": page.calibration is not None,
         "score": match.ranked.score,
         "explanation": sentence(match.explanation),
+        "groups": [
+            {"name": name, "amount": amount}
+            for name, amount in match.explanation.groups.items()
+        ],
         "contributions": _contributions(match.explanation),
         "photos": photos.get(match.profile_id, []),
     }
@@ -198,13 +216,21 @@ def _match(
 def _contributions(explanation: Explanation) -> list[dict[str, Any]]:
     """The addends, strongest first; they sum to the score."""
     ordered = sorted(explanation.addends, key=lambda addend: -abs(addend.amount))
-    told = [
-        {"source": a.source, "name": a.name, "value": a.value, "amount": a.amount}
-        for a in ordered
-        if abs(a.amount) >= SMALLEST_ADDEND
-    ]
+    told = [_addend(a) for a in ordered if abs(a.amount) >= SMALLEST_ADDEND]
     small = sum(a.amount for a in ordered[len(told) :])
-    return [*told, {"source": "rest", "name": "rest", "value": None, "amount": small}]
+    rest = {"source": "rest", "name": "rest", "value": None, "amount": small}
+    return [*told, {**rest, "liked_photos": (), "disliked_photos": ()}]
+
+
+def _addend(addend: Addend) -> dict[str, Any]:
+    return {
+        "source": addend.source,
+        "name": addend.name,
+        "value": addend.value,
+        "amount": addend.amount,
+        "liked_photos": addend.liked,
+        "disliked_photos": addend.disliked,
+    }
 
 
 def understood_of(

@@ -63,6 +63,11 @@ class Ranked:
         return sum(self.stages.values(), start=self.preference)
 
     @property
+    def unsaid(self) -> tuple[str, ...]:
+        """Stages that add what is usual, for want of knowledge of this very person."""
+        return ("reciprocity",) if self.candidate.liked_back is None else ()
+
+    @property
     def position(self) -> tuple[float, str]:
         """Where it stands: sorts best first, and never equal to another's."""
         return -self.score, self.candidate.id

@@ -5,10 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotation.schema import SCHEMA
+from annotation.schema import SCHEMA, Group
 from matching.explain import (
     Explanation,
-    Message,
     Source,
     Wish,
     contributions,
@@ -25,7 +24,7 @@ from matching.features import (
     photo_matrix,
     unpack,
 )
-from matching.phrases import sentence, understood
+from matching.messages import Message
 from matching.population import neutral_space
 from matching.preference import (
     BayesianPreference,
@@ -34,6 +33,7 @@ from matching.preference import (
     Prior,
     sigmoid,
 )
+from matching.wording import sentence, understood
 from tests.matching.readings import random_sighting, random_space, reading, sighting
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -125,6 +125,54 @@ def test_it_never_claims_a_likeness_against_its_addends(
         given = labels.count(of_liked)
         assert reason.photos
         assert all(1 <= photo <= given for photo in reason.photos)
+
+
+@given(seed=SEEDS, labels=LABELS)
+def test_the_groups_sum_to_the_score(seed: int, labels: list[bool]) -> None:
+    rng = np.random.default_rng(seed)
+    space = random_space(seed)
+    photos = photo_matrix(space, [random_sighting(rng) for _ in labels])
+    taste = BayesianPreference.fit(photos, liked=labels)
+    explained = contributions(
+        space,
+        preference=taste,
+        features=person_features(space, [random_sighting(rng)]),
+        stages={"recency": 0.25, "exposure": -0.5},
+    )
+    assert list(explained.groups) == [
+        *("prior", "visual", *Group, "recency", "exposure"),
+    ]
+    total = sum(explained.groups.values())
+    assert total == pytest.approx(explained.score, abs=1e-9)
+
+
+def test_every_addend_names_the_photos_that_bring_it(space: FeatureSpace) -> None:
+    liked = [sighting(setting="gym"), sighting(eyewear="glasses")]
+    disliked = [sighting(setting="home"), sighting(setting="office")]
+    taste = learn(space, liked=liked, disliked=disliked)
+    explained = explain(space, taste, sighting(setting="gym", eyewear="glasses"))
+    addends = {(a.name, a.value): a for a in explained.addends}
+    assert addends["setting", "gym"].liked == (1,)
+    assert addends["setting", "gym"].disliked == ()
+    assert addends["eyewear", "glasses"].liked == (2,)
+    # Not to be at home speaks for somebody by the photo that was disliked for it.
+    assert addends["setting", "home"].disliked == (1,)
+    prior = addends["prior", None]
+    assert (prior.liked, prior.disliked) == ((), ())
+
+
+@given(seed=SEEDS, labels=LABELS)
+def test_an_addend_that_is_something_names_a_photo_that_was_given(
+    seed: int, labels: list[bool]
+) -> None:
+    rng = np.random.default_rng(seed)
+    space = random_space(seed)
+    photos = photo_matrix(space, [random_sighting(rng) for _ in labels])
+    taste = BayesianPreference.fit(photos, liked=labels)
+    for addend in explain(space, taste, random_sighting(rng)).addends[1:]:
+        assert bool(addend.liked or addend.disliked) == (addend.amount != 0)
+        assert set(addend.liked) <= set(range(1, labels.count(True) + 1))
+        assert set(addend.disliked) <= set(range(1, labels.count(False) + 1))
 
 
 def test_the_prior_is_its_own_addend_and_credited_to_no_photo(

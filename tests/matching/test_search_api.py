@@ -83,6 +83,54 @@ def test_a_calibrated_match_score_is_told_and_moves_nobody(
         assert other["match_score"] == pytest.approx(float(told))
 
 
+def test_groups_sum_to_the_score(
+    api: APIClient, alice: Profile, crowd: list[Profile]
+) -> None:
+    for match in ask(api, alice, crowd).json()["matched_users"]:
+        groups = {group["name"]: group["amount"] for group in match["groups"]}
+        assert {"appearance", "style", "context", "visual", "prior"} <= groups.keys()
+        assert sum(groups.values()) == pytest.approx(match["score"], abs=1e-6)
+
+
+def test_a_contribution_names_the_photos_that_bring_it(
+    api: APIClient, alice: Profile, crowd: list[Profile]
+) -> None:
+    for match in ask(api, alice, crowd).json()["matched_users"]:
+        for told in match["contributions"]:
+            assert set(told["liked_photos"]) <= {1, 2, 3}
+            assert set(told["disliked_photos"]) <= {1, 2}
+            if told["source"] in {"attribute", "visual"}:
+                assert told["liked_photos"] or told["disliked_photos"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "language", "seems"),
+    [
+        ("ru-RU,ru;q=0.9,en;q=0.8", "ru", "Похоже, вам"),
+        ("ko", "ko", "것 같아요: "),
+        ("de", "en", "You seem to "),
+        ("", "en", "You seem to "),
+    ],
+)
+def test_it_answers_in_the_language_that_is_asked_for(
+    api: APIClient,
+    alice: Profile,
+    crowd: list[Profile],
+    asked: str,
+    language: str,
+    seems: str,
+) -> None:
+    photos = [str(person.photos.earliest("created_at").pk) for person in crowd]
+    body = {"person_id": str(alice.pk), "positive_photo_ids": photos[:1]}
+    headers = {"accept-language": asked} if asked else {}
+    answer = api.post(URL, body, format="json", headers=headers)
+    assert seems in answer.json()["query"]["sentence"]
+    assert answer["Content-Language"] == language
+    assert "Accept-Language" in answer["Vary"]
+    refused = api.post(URL, {}, format="json", headers=headers)
+    assert "Content-Language" not in refused  # problems are said in English
+
+
 def test_pages_follow_each_other_without_gap_or_overlap(
     api: APIClient, alice: Profile, crowd: list[Profile]
 ) -> None:

@@ -13,6 +13,7 @@ import django_stubs_ext
 from django.core.exceptions import ImproperlyConfigured
 
 from twinby.env import env_bool, env_float, env_int, env_list, env_secret, env_text
+from twinby.settings import ranking
 
 django_stubs_ext.monkeypatch()  # ModelAdmin[Photo] and its like, at run time
 
@@ -194,21 +195,7 @@ ACCEPT_RESEARCH_WEIGHTS = env_bool("TWINBY_ACCEPT_RESEARCH_WEIGHTS", default=Fal
 SEARCH_MAX_EXAMPLES = env_int("TWINBY_SEARCH_MAX_EXAMPLES", 5)
 SEARCH_MAX_LIMIT = env_int("TWINBY_SEARCH_MAX_LIMIT", 100)
 WISH_THRESHOLD = env_float("TWINBY_WISH_THRESHOLD", 0.5)
-# matching.ranking.stages.Weights: log-odds, or times log-odds; 0 leaves a stage out.
-RANKING = {
-    "reciprocity": env_float("TWINBY_RECIPROCITY", 1.0, least=0.0),
-    "recency": env_float("TWINBY_RECENCY", 0.5, least=0.0),
-    "recency_half_life_days": env_float(
-        "TWINBY_RECENCY_HALF_LIFE_DAYS", 7.0, least=0.01
-    ),
-    "exposure": env_float("TWINBY_EXPOSURE", 1.0, least=0.0),
-    "exposure_cap": env_float("TWINBY_EXPOSURE_CAP", 5.0, least=0.01),
-    "exploration": env_float("TWINBY_EXPLORATION", 0.0, least=0.0),
-    "diversity": env_float("TWINBY_DIVERSITY", 0.3, least=0.0),
-    "newcomers": env_float("TWINBY_NEWCOMERS", 2.0, least=0.0),
-    "newcomer_days": env_float("TWINBY_NEWCOMER_DAYS", 14.0, least=0.01),
-    "newcomer_impressions": env_float("TWINBY_NEWCOMER_IMPRESSIONS", 100.0, least=1.0),
-}
+RANKING = ranking.WEIGHTS
 # "name/person: arm=weight, arm=weight", or name/region; empty: nothing is tried out.
 EXPERIMENT = env_text("TWINBY_EXPERIMENT")
 # The log of pages shown is dropped once it is so many whole months old.
@@ -271,6 +258,10 @@ STATIC_URL = "static/"
 STATIC_ROOT = env_text("TWINBY_STATIC") or None
 STATICFILES_DIRS = [ROOT / "static"]
 WHITENOISE_USE_FINDERS = True
+# What explanations are said in; the catalogues are made by `manage compilephrases`.
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("ru", "Русский"), ("ko", "한국어")]
+LOCALE_PATHS = [ROOT / "locale"]
 USE_TZ = True
 TIME_ZONE = "UTC"
 SECURE_CONTENT_TYPE_NOSNIFF = True

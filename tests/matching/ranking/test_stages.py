@@ -1,6 +1,7 @@
 """The stages together: that they only add, and only what their weights allow."""
 
 from dataclasses import asdict, fields
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -91,3 +92,24 @@ def test_it_refuses_a_half_life_of_nothing() -> None:
 
 def test_the_settings_are_the_weights_that_the_documentation_names() -> None:
     assert asdict(Weights()) == settings.RANKING
+
+
+DOCUMENTED = {
+    "reciprocity": "λ = {reciprocity:g}",
+    "recency": "w = {recency:g}, h = {recency_half_life_days:g} days",
+    "exposure": "w = {exposure:g}, c = {exposure_cap:g} a day",
+    "exploration": "w = {exploration:g}: off",
+    "diversity": "λ = {diversity:g}",
+    "newcomers": "w = {newcomers:g}, {newcomer_days:g} days,"
+    " {newcomer_impressions:g} times",
+}
+
+
+def test_the_documentation_has_the_stages_in_their_order_with_their_defaults() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "ranking.md").read_text()
+    table = text[text.index("| stage | addend |") : text.index("Every weight is a")]
+    rows = [row.split(" | ") for row in table.splitlines() if row.startswith("| `")]
+    found = {row[0].strip("| `"): row[-1].strip(" |") for row in rows}
+    weights = asdict(Weights())
+    assert tuple(found) == STAGES
+    assert found == {name: says.format(**weights) for name, says in DOCUMENTED.items()}
