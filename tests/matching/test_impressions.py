@@ -84,7 +84,8 @@ def test_a_page_is_logged_with_all_that_explains_it(
     assert [one.rank for one in logged] == [1, 2, 3]
     for one, match in zip(logged, page.matches, strict=True):
         assert (one.viewer, one.page_id, one.source) == (alice, page.id, "daily")
-        assert (one.score, one.preference) == (match.ranked.score,) * 2
+        assert one.score == match.ranked.score
+        assert one.preference == match.ranked.preference
         assert one.match_score == match.ranked.match_score
         assert (one.space, one.prior) == (page.space.version, "cold")
         assert (one.method, one.calibration) == ("bayesian", "")

@@ -17,6 +17,7 @@ from matching import labels, spaces, tastes
 from matching.features import WIDTH, FloatArray
 from matching.models import Feedback, PersonVector, Space, Taste
 from matching.preference import BayesianPreference
+from matching.preference.labels import WEIGHTS, LabelKind
 from matching.services.feedback import record, undo
 from profiles import services as people
 from profiles.models import Profile
@@ -57,7 +58,7 @@ def test_a_like_teaches_at_once_what_a_fit_on_the_stored_features_says(
     expected = BayesianPreference.fit(
         np.array([features for _, features in shown[:3]]),
         liked=[True, False, True],
-        example_weights=[labels.COUNTS[kind] for kind in kinds],
+        example_weights=[WEIGHTS[LabelKind(kind)] for kind in kinds],
     )
     np.testing.assert_allclose(taste_of(alice), expected.weights, atol=1e-6)
     learned = tastes.learned(alice, spaces.active_space())
