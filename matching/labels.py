@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -72,7 +72,7 @@ class Labels:
 
 def of(profile: Profile, space: Space, *, until: int | None = None) -> Labels:
     """The labels that teach; those up to the label of this id, if one is given."""
-    asked = {
+    asked: dict[str, Any] = {
         "actor": profile.pk,
         "space": space.pk,
         "until": 2**63 - 1 if until is None else until,
