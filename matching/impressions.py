@@ -50,6 +50,18 @@ DELETE FROM matching_impression WHERE shown_at >= %(start)s AND shown_at < %(end
 AND (NOT EXISTS (SELECT FROM profiles_profile WHERE id = viewer_id)
      OR NOT EXISTS (SELECT FROM profiles_profile WHERE id = person_id))
 """
+# What was said on the page that showed somebody; the last word of each on each.
+OUTCOMES = """
+SELECT DISTINCT ON (said.actor_id, said.target_id)
+    shown.preference, said.kind <> 'pass'
+FROM matching_feedback said
+JOIN matching_impression shown
+ON shown.page_id = said.page_id
+AND shown.viewer_id = said.actor_id AND shown.person_id = said.target_id
+WHERE said.kind IN ('like', 'super_like', 'pass') AND said.withdrawn_at IS NULL
+AND shown.shown_at >= %s
+ORDER BY said.actor_id, said.target_id, said.id DESC
+"""
 
 
 @dataclass(frozen=True)
@@ -102,6 +114,17 @@ def facts(profile_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Facts]:
     )
     known = {pk: Facts(shown, likes / RECENT_DAYS) for pk, shown, likes in rows}
     return {pk: known.get(pk, Facts()) for pk in profile_ids}
+
+
+def outcomes(*, since: dt.datetime) -> list[tuple[float, bool]]:
+    """What came of people shown since: log-odds of the preference, and liked or passed.
+
+    Of what apps said on which page it was said; what match scores are calibrated by.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(OUTCOMES, [since])
+        found: list[tuple[float, bool]] = cursor.fetchall()
+    return found
 
 
 def count() -> None:

@@ -243,9 +243,14 @@ def _check_read(
 
 
 def _with_exclusions(viewer: Profile, query: Query) -> Filters:
-    """The people in the given photos are known already; so are those seen, if asked."""
+    """The people in the given photos are known already; so are those seen, if asked.
+
+    Blocks hide whatever an index knows of them.
+    """
     shown = Photo.objects.filter(pk__in=query.examples, purpose=Photo.Purpose.PROFILE)
-    known = frozenset(shown.values_list("owner_id", flat=True))
+    known = selectors.blocked_with(viewer) | set(
+        shown.values_list("owner_id", flat=True)
+    )
     if query.unseen:
         known |= selectors.seen_by(viewer)
     return replace(query.filters, exclude=query.filters.exclude | known)

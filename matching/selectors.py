@@ -205,6 +205,12 @@ def seen_by(viewer: Profile) -> frozenset[uuid.UUID]:
     return frozenset(said.values_list("target_id", flat=True))
 
 
+def blocked_with(viewer: Profile) -> frozenset[uuid.UUID]:
+    """Whom the viewer has blocked, and who has blocked them."""
+    either = viewer.avoided.values_list("pk").union(viewer.avoided_by.values_list("pk"))
+    return frozenset(pk for (pk,) in either)
+
+
 def missing(space: Space) -> ProfileQuerySet:
     """People who may be found, but are not in this space."""
     vectors = PersonVector.objects.filter(space=space, profile=OuterRef("pk"))

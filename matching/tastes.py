@@ -37,8 +37,9 @@ FloatArray = npt.NDArray[np.float64]
 FRESH: Final = dt.timedelta(days=7)
 # What feedback taught counts this much where photos are shown: chosen, not measured.
 BESIDE_PHOTOS: Final = 0.25
-# Log-odds that a lot may bring per unit of a feature: below all that anybody is told.
-LOT: Final = 1e-6
+# Log-odds that a lot may bring per unit of a feature: below all that anybody is told,
+# and above what half precision can tell apart.
+LOT: Final = 3e-5
 WEIGHTS = np.dtype("<f4")
 CREDITS = np.dtype([("label", "<i8"), ("credit", "<f8")])
 

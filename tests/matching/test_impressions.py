@@ -17,6 +17,7 @@ from matching import impressions, partitions
 from matching.impressions import Facts
 from matching.models import Exposure, Impression
 from matching.search import Page, Query, daily
+from matching.services.feedback import Event, record, undo
 from profiles import privacy
 from profiles import services as people
 from profiles.models import Profile
@@ -214,6 +215,30 @@ def test_facts_are_one_query_that_never_reads_the_log(
     with django_assert_num_queries(1) as asked:
         impressions.facts([person.pk for person in shown])
     assert "matching_impression" not in asked.captured_queries[0]["sql"]
+
+
+def test_outcomes_are_what_was_said_last_on_the_page_that_showed_somebody(
+    alice: Profile, shown: list[Profile]
+) -> None:
+    page = look(alice)
+    first, second, third = (match.profile_id for match in page.matches)
+    likes = [
+        Event(uuid.uuid4(), kind, target, page_id)
+        for kind, target, page_id in [
+            ("pass", first, page.id),
+            ("like", first, page.id),
+            ("pass", second, page.id),
+            ("like", third, None),  # who knows where
+        ]
+    ]
+    record(alice, likes)
+    began = timezone.now() - dt.timedelta(minutes=1)
+    odds = [match.ranked.preference for match in page.matches]
+    found = impressions.outcomes(since=began)
+    assert sorted(found) == sorted([(odds[0], True), (odds[1], False)])
+    undo(alice, likes[2].event_id)
+    assert impressions.outcomes(since=began) == [(odds[0], True)]
+    assert impressions.outcomes(since=timezone.now()) == []
 
 
 # Privacy ------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import pytest
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from matching import selectors
 from matching.models import Feedback, Impression, Match
 from profiles import services as people
 from profiles.models import Gender, Profile
@@ -158,6 +159,21 @@ def test_the_daily_page_follows_what_was_learned_and_shows_nobody_judged(
         total = sum(addend["amount"] for addend in match["contributions"])
         assert total == pytest.approx(match["score"], abs=1e-6)
     assert "people you liked" in answer["matched_users"][0]["explanation"]
+
+
+def test_who_is_blocked_is_on_neither_page_until_it_is_undone(
+    api_as: ApiAs, alice: Profile, women: list[Profile]
+) -> None:
+    showing(alice, random_features(99))
+    pair = [(alice, women[0]), (women[0], alice)]
+    block = said("block", women[0])
+    tell(api_as(alice), block)
+    for viewer, other in pair:
+        assert str(other.pk) not in ids(page(api_as(viewer)))
+        assert selectors.blocked_with(viewer) == {other.pk}
+    api_as(alice).delete(f"/v1/feedback/{block['event_id']}")
+    for viewer, other in pair:
+        assert str(other.pk) in ids(page(api_as(viewer)))
 
 
 def test_undone_people_come_back(

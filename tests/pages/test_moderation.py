@@ -59,6 +59,8 @@ def decide(desk: Web, photo: Photo, decision: str, reason: str = "") -> Any:
         "/admin/profiles/profile/",
         "/admin/annotation/annotation/",
         "/admin/annotation/correction/",
+        "/admin/matching/feedback/",
+        "/admin/matching/match/",
     ],
 )
 def test_a_moderator_sees_people_photos_and_readings(
