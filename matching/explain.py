@@ -210,17 +210,29 @@ def _likenesses(shares: FloatArray, *, liked: npt.NDArray[np.bool_]) -> list[Add
     toward = shares * np.sign(amounts)
     most = toward.max(axis=0, initial=0.0)
     named = (toward >= NAMED_SHARE * most) & (most > 0)
-    sides = named[liked], named[~liked]
+    by_liked, by_disliked = _columns(named[liked]), _columns(named[~liked])
     return [
         Addend(
             Source.ATTRIBUTE if value else Source.VISUAL,
             name,
-            float(amounts[column]),
+            amount,
             value,
-            *(_positions(side[:, column]) for side in sides),
+            by_liked.get(column, ()),
+            by_disliked.get(column, ()),
         )
-        for column, (name, value) in enumerate(ADDED)
+        for column, ((name, value), amount) in enumerate(
+            zip(ADDED, amounts.tolist(), strict=True)
+        )
     ]
+
+
+def _columns(named: npt.NDArray[np.bool_]) -> dict[int, tuple[int, ...]]:
+    """The 1-based rows of each column that has any, (n, columns); one pass for all."""
+    columns, rows = (indices.tolist() for indices in np.nonzero(named.T))
+    found: dict[int, tuple[int, ...]] = {}
+    for column, row in zip(columns, rows, strict=True):
+        found[column] = (*found.get(column, ()), row + 1)
+    return found
 
 
 def _stage_reasons(
