@@ -100,7 +100,7 @@ def candidates(
     """
     if viewer.status == Profile.Status.BLOCKED:
         return []  # as in visible_to
-    wanted = _wanted(viewer, filters)
+    wanted = wanted_of(viewer, filters)
     index, packed = PgvectorIndex(space), pack_query(query)
     shown = after.shown if after else frozenset()
     exclude = {viewer.pk, *filters.exclude, *shown}
@@ -139,7 +139,7 @@ def _hit(after: Position | None) -> Hit | None:
     return Hit(after.distance, after.profile_id)
 
 
-def _wanted(viewer: Profile, filters: Filters) -> Filter:
+def wanted_of(viewer: Profile, filters: Filters) -> Filter:
     """What `eligible` asks of what people declare and show, as the index is asked."""
     today = timezone.localdate()
     youngest = max(filters.age_min, viewer.sought_age_min)
