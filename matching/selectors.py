@@ -179,6 +179,8 @@ def _still_eligible(
     viewer: Profile, space: Space, filters: Filters, hits: Sequence[Hit]
 ) -> list[Found]:
     """Of those whom the index found, who may be shown at this very moment."""
+    if not hits:
+        return []
     rows = eligible(viewer, space=space, filters=replace(filters, exclude=frozenset()))
     vectors = read_vectors(rows.filter(profile__in=[hit.id for hit in hits]))
     return [
