@@ -1,153 +1,211 @@
-"""./run bench search: how long a search takes, beside a plain numpy scan.
+"""./run bench search: what searches find and how long they take, beside other ways.
 
-Over the people of the client who has most of them in the active space (`./run manage
-seedpeople` makes as many as one likes). Writes nothing: its viewer is rolled back.
+With --people N over so many seeded people in a database of its own, which is dropped
+afterwards; without, over the people who are there, and nothing of it stays.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import time
 import uuid
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import psycopg
-from django.db import connection, transaction
-from django.db.models import Count
-from django.utils import timezone
+from django.test.utils import override_settings
+from rest_framework.test import APIClient
 
-from bench._bench import quantiles, report, timed
+from bench import _peers as peers
+from bench._bench import report, timed
+from bench._crowd import crowd, sizes
+from bench._fuzzy import winners
+from bench._shapes import K, Oracle, Shape, anchors, queries, searcher, shapes
 from matching import search, selectors, spaces
-from matching.features import WIDTH, FeatureSpace
-from matching.metrics import recall_at_k
+from matching.features import FeatureSpace, person_presence
 from matching.models import Space
 from matching.search import Query
-from matching.selectors import Filters
-from profiles import services as people
-from profiles.models import Gender, Photo, Profile, years_before
+from profiles.models import Profile
 from twinby.progress import Progress
+from twinby.rest.callers import Caller, issue_token
 
-LIKED = DISLIKED = 5
-K = 20
-FETCHED = 5_000
-
-
-@dataclass(frozen=True, eq=False)
-class Oracle:
-    """Everybody who passes the filters, in memory: the exact answer, and the peer."""
-
-    ids: list[uuid.UUID]
-    vectors: npt.NDArray[np.float32]
-
-    def nearest(
-        self, query: npt.NDArray[np.float64], exclude: set[uuid.UUID]
-    ) -> list[uuid.UUID]:
-        """The first K by inner product, of a scan over all."""
-        scores = self.vectors @ query.astype(np.float32)
-        enough = min(len(scores), K + len(exclude))
-        best = np.argpartition(-scores, enough - 1)[:enough]
-        ordered = (self.ids[i] for i in best[np.argsort(-scores[best])])
-        return [pk for pk in ordered if pk not in exclude][:K]
+WORKERS = 2
+WORKER_SECONDS = 5.0
+FUZZY_QUERIES = 5
+PEER_SHAPE = "gender"
+UNLIMITED = 1_000_000_000
+PEERS = (*peers.ENGINES, "pgvector_defaults", "fuzzy_python")
 
 
-def load(viewer: Profile, space: Space) -> Oracle:
-    """All vectors that the viewer's filters let through, in binary form."""
-    rows = selectors.eligible(viewer, space=space, filters=Filters())
-    wanted = rows.values_list("profile_id", "vector").query.sql_with_params()
-    ids, vectors = [], []
-    # Django's own cursors bind on the client, which has no binary form.
-    with psycopg.Cursor(connection.connection) as cursor:
-        cursor.execute(*wanted, binary=True)
-        while found := cursor.fetchmany(FETCHED):
-            ids += [pk for pk, _ in found]
-            # A halfvec comes as its width, two bytes of nothing, and the numbers.
-            halves = [np.frombuffer(raw[4:], ">f2") for _, raw in found]
-            vectors.append(np.array(halves)[:, :WIDTH].astype(np.float32))
-    return Oracle(ids, np.concatenate(vectors))
+class Bench:
+    """One searcher, their queries, and everybody in memory."""
+
+    def __init__(self, viewer: Profile, stored: Space, count: int) -> None:
+        self.viewer, self.stored = viewer, stored
+        self.space: FeatureSpace = spaces.feature_space(stored)
+        self.oracle = Oracle(viewer, stored)
+        self.asked = queries(anchors(viewer), count + 1)
+        self.tastes = [
+            search.learn(viewer, query, self.space).probes()[0] for query in self.asked
+        ]
+        self.api = APIClient(HTTP_HOST="127.0.0.1")
+        token = issue_token(Caller(client_id=viewer.client_id, person_id=viewer.pk))
+        self.api.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
+
+    def passing(self, shape: Shape) -> Any:
+        """The oracle's rows of those who pass."""
+        rows = selectors.eligible(self.viewer, space=self.stored, filters=shape.filters)
+        return self.oracle.rows(rows.values_list("profile_id", flat=True))
+
+    def shape(self, shape: Shape) -> dict[str, Any]:
+        """What is found by it, and how long that takes; the first query warms up."""
+        rows = self.passing(shape)
+        recalls, database, calls, short, exact = [], [], [], 0, 0
+        progress = Progress(f"Searching, {shape.name}", len(self.asked))
+        for query, taste in zip(self.asked, self.tastes, strict=True):
+            filters, kept = shape.filters, rows
+            if shape.nearest_seen:
+                seen = self.oracle.nearest(taste, rows, shape.nearest_seen)
+                kept = np.setdiff1d(rows, seen)
+                ids = frozenset(self.oracle.ids[row] for row in seen)
+                filters = replace(filters, exclude=ids)
+            found, took = timed(lambda t=taste, f=filters: self.candidates(t, f))  # type: ignore[misc]
+            ids_found = self.oracle.rows(one.profile_id for one in found)
+            recalls.append(self.oracle.recall(taste, ids_found, kept))
+            short += len(found) < min(K, len(kept))
+            exact += all(one.is_exact for one in found)
+            database.append(took)
+            calls.append(self.call(replace(query, filters=filters)))
+            progress.step()
+        progress.finish()
+        p50, p95, p99 = np.percentile(database[1:], [50, 95, 99]).round(2).tolist()
+        return {
+            "eligible": len(rows),
+            "recall_at_20": round(float(np.mean(recalls[1:])), 4),
+            "worst_recall": round(float(np.min(recalls[1:])), 4),
+            "short_pages": short,
+            "exact_pages": exact,
+            "db_p50_ms": p50,
+            "db_p95_ms": p95,
+            "db_p99_ms": p99,
+            "call_p50_ms": round(float(np.percentile(calls[1:], 50)), 2),
+            "call_p95_ms": round(float(np.percentile(calls[1:], 95)), 2),
+        }
+
+    def candidates(self, taste: Any, filters: selectors.Filters) -> Any:
+        """The database's part of a search, with the last look at who may be shown."""
+        return selectors.candidates(
+            self.viewer, space=self.stored, query=taste, filters=filters, limit=K
+        )
+
+    def call(self, query: Query) -> float:
+        """Milliseconds of a whole request, from JSON to JSON."""
+        wanted = query.filters
+        names = ("age_min", "age_max", "radius_km")
+        filters = {name: getattr(wanted, name) for name in names}
+        filters |= {"genders": list(wanted.genders)}
+        filters |= {"exclude_user_ids": [str(pk) for pk in wanted.exclude]}
+        body = {
+            "positive_photo_ids": [str(pk) for pk in query.liked],
+            "negative_photo_ids": [str(pk) for pk in query.disliked],
+            "filters": {name: v for name, v in filters.items() if v},
+            "limit": query.limit,
+        }
+        answer, took = timed(
+            lambda: self.api.post("/v1/search/visual", body, format="json")
+        )
+        if answer.status_code != 200:
+            raise SystemExit(f"A search was answered {answer.status_code}.")
+        return took
+
+    def peers(self, names: list[str], shape: Shape) -> dict[str, Any]:
+        """The same queries by others."""
+        rows, tastes = self.passing(shape), self.tastes[1:]
+        vectors = peers.with_slack(self.space, self.oracle.vectors[rows])
+        figures: dict[str, Any] = {
+            name: peers.engine(name, self.oracle, rows, vectors, tastes)
+            for name in names
+            if name in peers.ENGINES
+        }
+        if "pgvector_defaults" in names:
+            wanted = selectors.wanted_of(self.viewer, shape.filters)
+            figures["pgvector_defaults"] = peers.pgvector_defaults(
+                self.stored, wanted, self.oracle, rows, tastes
+            )
+        if "fuzzy_python" in names:
+            asked = [self._as_winners(query) for query in self.asked[:FUZZY_QUERIES]]
+            figures["fuzzy_python"] = peers.fuzzy(
+                self.stored, self.oracle, rows, asked, self.tastes[:FUZZY_QUERIES]
+            )
+        return figures
+
+    def _as_winners(self, query: Query) -> Any:
+        seen = spaces.sightings_in(self.space, query.examples)
+        shown = (person_presence([seen[pk].attributes]) for pk in query.examples)
+        read = [winners(presence) for presence in shown]
+        return read[: len(query.liked)], read[len(query.liked) :]
 
 
-def viewer_of(space: Space) -> Profile:
-    """A man of thirty who seeks women, among the most people there are."""
-    rows = space.vectors.values("profile__client").annotate(people=Count("pk"))
-    biggest = rows.order_by("-people").first()
-    if biggest is None:
-        raise SystemExit("Nobody is there: ./run demo or ./run manage seedpeople.")
-    return people.create_profile(
-        client_id=biggest["profile__client"],
-        consent=True,
-        synthetic=True,
-        birth_date=years_before(timezone.localdate(), 30),
-        gender=Gender.MAN,
-        seeking=[Gender.WOMAN],
-    )
+def throughput(viewer_id: uuid.UUID) -> float:
+    """Searches a second of two processes, by the same queries without a filter."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(WORKERS) as pool:
+        counts = pool.map(_searches, [viewer_id] * WORKERS, chunksize=1)
+    return round(sum(counts) / WORKER_SECONDS, 1)
 
 
-def queries(viewer: Profile, oracle: Oracle, count: int) -> list[Query]:
-    """Five liked and five disliked photos of random people who may be seen."""
-    rng = np.random.default_rng(0)
-    drawn = rng.choice(len(oracle.ids), (count, LIKED + DISLIKED))
-    owners = [[oracle.ids[i] for i in dict.fromkeys(row)] for row in drawn]
-    photos = dict(
-        Photo.objects.published()
-        .filter(owner__in={pk for row in owners for pk in row})
-        .values_list("owner_id", "pk")
-    )
-    examples = [tuple(photos[pk] for pk in row) for row in owners]
-    return [Query(liked=row[:LIKED], disliked=row[LIKED:], limit=K) for row in examples]
+def _searches(viewer_id: uuid.UUID) -> int:
+    viewer = Profile.objects.get(pk=viewer_id)
+    photos = viewer.photos.order_by("pk").values_list("pk", flat=True)[:10]
+    query = Query(liked=tuple(photos[:5]), disliked=tuple(photos[5:]), limit=K)
+    search.search(viewer, query)
+    done, started = 0, time.perf_counter()
+    while time.perf_counter() - started < WORKER_SECONDS:
+        search.search(viewer, query)
+        done += 1
+    return done
 
 
-def measure(count: int) -> dict[str, Any]:
-    """The figures of `count` searches, each answered by us and by the peer."""
+def measure(count: int, names: list[str]) -> dict[str, Any]:
+    """All figures over the people who are there."""
     stored = spaces.active_space()
-    space, viewer = spaces.feature_space(stored), viewer_of(stored)
-    oracle = load(viewer, stored)
-    asked = queries(viewer, oracle, count + 1)
-    one_query(viewer, asked[0], space, oracle)  # caches fill
-    rows, progress = [], Progress("Searching", count)
-    for query in asked[1:]:
-        rows.append(one_query(viewer, query, space, oracle))
-        progress.step()
-    progress.finish()
-    ours, counts, peers, overlaps = zip(*rows, strict=True)
-    return {
-        "people": stored.vectors.count(),
-        "eligible": len(oracle.ids),
-        "queries": count,
-        "search_ms": quantiles(ours),
-        "count_ms": quantiles(counts),
-        "peer": "numpy scan of the same vectors in memory, filters applied before",
-        "peer_ms": quantiles(peers),
-        f"overlap_at_{K}": round(float(np.mean(overlaps)), 4),
-    }
+    with searcher(stored) as viewer, override_settings(REQUESTS_PER_MINUTE=UNLIMITED):
+        bench = Bench(viewer, stored, count)
+        every = shapes(viewer, stored)
+        figures = {shape.name: bench.shape(shape) for shape in every}
+        chosen = next(shape for shape in every if shape.name == PEER_SHAPE)
+        return {
+            "people": stored.vectors.count(),
+            "queries": count,
+            "shapes": figures,
+            "peers": bench.peers(names, chosen),
+            "peers_shape": PEER_SHAPE,
+            "searches_per_second_2_workers": throughput(viewer.pk),
+            **sizes(stored),
+        }
 
 
-def one_query(
-    viewer: Profile, query: Query, space: FeatureSpace, oracle: Oracle
-) -> tuple[float, float, float, float]:
-    """Milliseconds of search, count and peer, and how far the answers agree."""
-    page, ours = timed(lambda: search.search(viewer, query))
-    rows = selectors.eligible(
-        viewer, space=spaces.active_space(), filters=query.filters
-    )
-    _, counted = timed(rows.count)
-    weights = search.learn(viewer, query, space).probes()[0]
-    owners = Photo.objects.filter(pk__in=query.examples).values_list("owner_id")
-    shown = {pk for (pk,) in owners}
-    exact, peer = timed(lambda: oracle.nearest(weights, shown))
-    found = [match.profile_id for match in page.matches]
-    return ours, counted, peer, recall_at_k(found, exact=exact, k=K)
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="./run bench search")
+    parser.add_argument("--people", type=int, default=0, metavar="N")
+    parser.add_argument("--queries", type=int, default=50)
+    parser.add_argument("--peers", default=",".join(PEERS), help="some, or none")
+    options = parser.parse_args()
+    options.peers = [] if options.peers == "none" else options.peers.split(",")
+    if unknown := set(options.peers) - set(PEERS):
+        parser.error(f"No peers {sorted(unknown)}; there are {', '.join(PEERS)}.")
+    if options.queries < 1 or options.people < 0:
+        parser.error("--queries and --people must be 1 or more.")
+    return options
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="./run bench search")
-    parser.add_argument("--queries", type=int, default=50)
-    options = parser.parse_args()
-    with transaction.atomic():
-        figures = measure(options.queries)
-        transaction.set_rollback(True)
-    report("search", figures)
+    options = parsed()
+    made = crowd(options.people) if options.people else nullcontext({})
+    with made as figures:  # type: ignore[attr-defined]
+        report("search", {**measure(options.queries, options.peers), **figures})
 
 
 if __name__ == "__main__":

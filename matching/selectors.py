@@ -61,11 +61,15 @@ class Filters:
 
 @dataclass(frozen=True)
 class Found:
-    """A candidate with their features (644,) as stored; `distance` is -<x, query>."""
+    """A candidate with their features (644,) as stored; `distance` is -<x, query>.
+
+    `is_exact` where everybody was read, so that nobody nearer was passed over.
+    """
 
     profile_id: uuid.UUID
     features: npt.NDArray[np.float64]
     distance: float
+    is_exact: bool
 
 
 def candidates(
@@ -85,7 +89,7 @@ def candidates(
     """
     if viewer.status == Profile.Status.BLOCKED:
         return []  # as in visible_to
-    wanted, index = _wanted(viewer, filters), PgvectorIndex(space)
+    wanted, index = wanted_of(viewer, filters), PgvectorIndex(space)
     exclude = {viewer.pk, *filters.exclude}
     kept: list[Found] = []
     k = limit
@@ -99,7 +103,7 @@ def candidates(
     return sorted(kept, key=lambda found: (found.distance, found.profile_id))[:limit]
 
 
-def _wanted(viewer: Profile, filters: Filters) -> Filter:
+def wanted_of(viewer: Profile, filters: Filters) -> Filter:
     """What `eligible` asks of what people declare and show, as the index is asked."""
     today = timezone.localdate()
     youngest = max(filters.age_min, viewer.sought_age_min)
@@ -142,7 +146,7 @@ def _still_eligible(
     ids = [hit.id for hit in hits]
     features = still_eligible(viewer, space=space, filters=filters, profile_ids=ids)
     return [
-        Found(hit.id, features[hit.id], hit.distance)
+        Found(hit.id, features[hit.id], hit.distance, hit.is_exact)
         for hit in hits
         if hit.id in features
     ]

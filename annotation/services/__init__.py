@@ -11,6 +11,7 @@ from annotation.services.knowing import (
     calibrated,
     effective_readings,
     features_width,
+    is_calibrated,
     reading_status,
     stored_features,
 )
@@ -56,6 +57,7 @@ __all__ = [
     "features_width",
     "follow_consent",
     "forget",
+    "is_calibrated",
     "read_unkept",
     "reading_status",
     "recount",

@@ -15,6 +15,7 @@ from annotation.calibration.calibrator import RawReading
 from annotation.models import Annotation, Correction
 from annotation.schema import BY_NAME, Attributes, Distribution
 from annotation.services.readers import (
+    AS_KEPT,
     active_reader,
     calibrator_of,
     raw_reading,
@@ -72,6 +73,11 @@ def effective_readings(
 def calibrated(reader: str, said: Iterable[Attributes]) -> list[Attributes]:
     """What an annotator has said, or might have said, as this reader reads it."""
     return [*calibrator_of(reader).read([RawReading(one) for one in said])]
+
+
+def is_calibrated(reader: str) -> bool:
+    """Whether this reader changes anything of what an annotator has said."""
+    return calibrator_of(reader) != AS_KEPT
 
 
 def as_read(row: Annotation) -> EffectiveReading:

@@ -6,7 +6,6 @@ are, none is needed: reading all of them is as quick, and exact.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -15,7 +14,7 @@ from django.db import connection
 from matching.models import PersonVector, Space
 
 # Below it a search reads everybody in no more time than a graph would take.
-LEAST_PEOPLE = 20_000
+LEAST_PEOPLE = 10_000
 # Edges a node, and how far its neighbours are looked for: measured, decision 14.
 EDGES = 32
 BREADTH = 128
@@ -23,7 +22,10 @@ BREADTH = 128
 MEMORY_BYTES_PER_PERSON = 2_500
 LEAST_MEMORY_MB, MOST_MEMORY_MB = 64, 4_096
 PREFIX = "personvector_graph"
-NAMES = re.compile(rf"{PREFIX}_(\d+)_\w+")
+
+
+def _space_id(name: str) -> int:
+    return int(name.removeprefix(f"{PREFIX}_").split("_")[0])
 
 
 def name_of(space_id: int, gender: str) -> str:
@@ -51,14 +53,15 @@ def build_missing(space: Space) -> list[str]:
         return list(missing)
 
 
+def drop(space: Space) -> None:
+    """Drop the graphs of this space: before very many people are added to it."""
+    _drop(name for name in _graphs() if _space_id(name) == space.pk)
+
+
 def drop_unused() -> list[str]:
     """Drop the graphs of spaces that hold nobody any more; returns their names."""
     used = set(PersonVector.objects.values_list("space_id", flat=True).distinct())
-    unused = [
-        name
-        for name in sorted(_graphs())
-        if (found := NAMES.fullmatch(name)) and int(found[1]) not in used
-    ]
+    unused = [name for name in sorted(_graphs()) if _space_id(name) not in used]
     _drop(unused)
     return unused
 

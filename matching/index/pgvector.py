@@ -32,8 +32,8 @@ PREFETCH_FACTOR, LEAST_PREFETCH = 3, 60
 # where neither is in the processor's cache. Only their ratio counts.
 ROW_COST, STEP_COST = 3.0, 15.0
 MOST_STEPS = 1_000_000
-# More of those found are never taken to have been seen.
-MOST_SEEN = 0.75
+# More of those found are never taken to have been seen at first, nor more fetched.
+MOST_SEEN, MOST_PREFETCH = 0.75, 2_000
 # What a half rounds away is too small for a half's exponent.
 SCALE = 2048
 BREADTH = {Effort.QUICK: 200, Effort.THOROUGH: 500}
@@ -140,26 +140,34 @@ def _by_graph(
 ) -> list[Hit] | None:
     """The nearest k of many, scored exactly; None where a scan is cheaper or needed.
 
-    Excluded people are left out here, while few of those found are: to tell Postgres
-    of ten thousand takes it as long as the search.
+    Excluded people are left out here: to tell Postgres of ten thousand takes it as long
+    as the search. Few of the nearest may be among them, or, where they are the nearest
+    themselves, all.
     """
     if estimate is None:
         return None
     seen = min(len(exclude) / max(estimate.passing, 1), MOST_SEEN)
-    prefetch = int(max(LEAST_PREFETCH, PREFETCH_FACTOR * k) / (1 - seen))
-    steps = max(breadth, prefetch * estimate.people / max(estimate.passing, 1))
-    affordable = min(estimate.passing * ROW_COST / STEP_COST, MOST_STEPS)
-    if prefetch >= estimate.passing or steps >= affordable:
-        return None
-    most = int(max(affordable, breadth))
-    for fewer in (rows, rows + without(exclude)):
-        near = _near(query, fewer, prefetch, breadth, most)
+    fewest = max(LEAST_PREFETCH, PREFETCH_FACTOR * k)
+    for prefetch in (int(fewest / (1 - seen)), fewest + len(exclude)):
+        most_steps = _affordable_steps(prefetch, breadth, estimate)
+        if not most_steps:
+            return None
+        near = _near(query, rows, prefetch, breadth, most_steps)
         if len(near) < prefetch:
             return None  # whoever was not reached may be anywhere: all are read
-        hits = [hit for hit in near if hit.id not in exclude][:k]
-        if len(hits) == k:
-            return hits
+        hits = [hit for hit in near if hit.id not in exclude]
+        if len(hits) >= k:
+            return hits[:k]
     return None
+
+
+def _affordable_steps(prefetch: int, breadth: int, estimate: Estimate) -> int:
+    """As many steps as cost no more than a scan; 0 if these will not do."""
+    if prefetch >= min(estimate.passing, MOST_PREFETCH):
+        return 0
+    needed = max(breadth, prefetch * estimate.people / estimate.passing)
+    affordable = min(estimate.passing * ROW_COST / STEP_COST, MOST_STEPS)
+    return max(int(affordable), breadth) if needed < affordable else 0
 
 
 def _near(
@@ -208,19 +216,31 @@ def _by_scan(
     exclude: frozenset[uuid.UUID],
     after: Hit | None,
 ) -> list[Hit]:
-    """The nearest k, or those after a position, of all who pass."""
+    """The nearest k, or those after a position, of all who pass: exactly.
+
+    Of the nearest of all, the excluded are left out here; where too few remain,
+    Postgres is told of them.
+    """
+    limit = PREFETCH_FACTOR * k if exclude else k
+    nearest = _scanned(query, rows, limit, after)
+    hits = [hit for hit in nearest if hit.id not in exclude]
+    if len(hits) >= k or len(nearest) < limit:
+        return hits[:k]
+    return _scanned(query, rows + without(exclude), k, after)
+
+
+def _scanned(query: Halves, rows: Sql, limit: int, after: Hit | None) -> list[Hit]:
     scored = (
         Sql("SELECT profile_id, ")
         + _distances(query)
         + Sql(" AS distance FROM matching_personvector WHERE ")
         + rows
-        + without(exclude)
     )
     whole = Sql("SELECT profile_id, distance FROM (") + scored + Sql(") AS scored")
     if after is not None:
         values = (after.distance, after.id)
         whole += Sql(" WHERE (distance, profile_id) > (%s::float8, %s::uuid)", values)
-    whole += Sql(" ORDER BY distance, profile_id LIMIT %s", (k,))
+    whole += Sql(" ORDER BY distance, profile_id LIMIT %s", (limit,))
     return [Hit(distance, pk) for pk, distance in _rows(whole)]
 
 

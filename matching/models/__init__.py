@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matching.models.feedback import Exposure, Feedback, Impression, Match, Taste
 from matching.models.index import HEAD_FOLDER, Evaluation, Head, PersonVector, Space
-from matching.models.learned import MatchCalibration
+from matching.models.learned import LearnedPrior, MatchCalibration
 
 __all__ = [
     "HEAD_FOLDER",
@@ -13,6 +13,7 @@ __all__ = [
     "Feedback",
     "Head",
     "Impression",
+    "LearnedPrior",
     "Match",
     "MatchCalibration",
     "PersonVector",

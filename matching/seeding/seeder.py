@@ -17,6 +17,7 @@ from django.utils import timezone
 from annotation import services as annotation
 from matching import heads, spaces
 from matching.features import probabilities
+from matching.index import graphs
 from matching.models import Space
 from matching.seeding import crowd, rows
 from matching.seeding.declarations import Member, declarations, members
@@ -48,6 +49,8 @@ class Seeder:
     def seed(self, count: int, *, step: Callable[[int], None]) -> dict[str, Any]:
         """`count` people; what was done, and how near neighbours are, in figures."""
         started = time.perf_counter()
+        # To add a million to a graph takes many times as long as to build it anew.
+        graphs.drop(self.space)
         batches = self._written(count)
         first = next(batches)
         nearest = crowd.Nearest(first.features[: len(self.real.genders)])
@@ -110,6 +113,8 @@ class Seeder:
 
     def _as_read(self, photos: Readings) -> Readings:
         """By the space's reader: rows keep what was said before any calibration."""
+        if not annotation.is_calibrated(self.frame.model):
+            return photos
         read = annotation.calibrated(self.frame.model, photos.attributes())
         p, seen = probabilities(read)
         return replace(photos, p=p, seen=seen)

@@ -51,13 +51,21 @@ def real_pairs(cache: Path, *, celeba_people: int = CELEBA_PEOPLE) -> RealPairs:
 
     What was read is kept in `cache`, by annotator and set.
     """
-    archive = settings.TRAINING_DATA / "celeba_112.zip"
-    source = f"celeba-{celeba_people}" if archive.exists() else "london"
+    if not (settings.TRAINING_DATA / "celeba_112.zip").exists():
+        return london_pairs(cache)
+    everybody = celeba(settings.TRAINING_DATA, celeba_people)
+    return _pairs(f"celeba-{celeba_people}", list(everybody), cache)
+
+
+def london_pairs(cache: Path) -> RealPairs:
+    """The demo's people, read by the active annotator or as kept in `cache`."""
+    return _pairs("london", list(london(settings.ROOT / "demo")), cache)
+
+
+def _pairs(source: str, people: list[RealPerson], cache: Path) -> RealPairs:
     # What was said, before any calibration; a model's name may hold slashes.
     version = re.sub(r"[^\w.-]", "_", annotation.active_version().name)
     file = cache / f"{source}-{version}-{SCHEMA_VERSION}.jsonl"
-    everybody = celeba(settings.TRAINING_DATA, celeba_people)
-    people = list(everybody if archive.exists() else london(settings.ROOT / "demo"))
     if not file.exists():
         _read(people, file)
     return _paired(source, people, file)

@@ -5,6 +5,7 @@ Every knob is an environment variable, read by `twinby.env` and listed in .env.e
 
 from __future__ import annotations
 
+import sys
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -78,7 +79,10 @@ TEMPLATES = [
 # Databases and queues -------------------------------------------------------------
 
 
+# Requests give up soon; commands and workers go through whole bases.
 DB_TIMEOUT_MS = env_int("TWINBY_DB_TIMEOUT_MS", 30_000, least=0)
+JOB_DB_TIMEOUT_MS = env_int("TWINBY_JOB_DB_TIMEOUT_MS", 600_000, least=0)
+IS_JOB = Path(sys.argv[0]).name in {"manage.py", "dramatiq"}
 
 
 def database(url: str) -> dict[str, object]:
@@ -107,7 +111,8 @@ def database(url: str) -> dict[str, object]:
                 "max_size": env_int("TWINBY_DB_POOL", 8, least=1),
                 "timeout": 5,
             },
-            "options": f"-c statement_timeout={DB_TIMEOUT_MS}",
+            "options": "-c statement_timeout="
+            f"{JOB_DB_TIMEOUT_MS if IS_JOB else DB_TIMEOUT_MS}",
         },
     }
 

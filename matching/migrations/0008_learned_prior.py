@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('matching', '0003_evaluation'),
+        ('matching', '0007_match_calibration'),
     ]
 
     operations = [

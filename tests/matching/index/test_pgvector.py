@@ -1,0 +1,221 @@
+"""What only the adapter in Postgres promises: copies that are true, graphs, pages."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from typing import Any
+
+import numpy as np
+import pytest
+from django.core.management import call_command
+from django.db import connection
+
+from matching import selectors, services, spaces
+from matching.features import WIDTH
+from matching.index import graphs, pgvector
+from matching.index.base import Effort
+from matching.index.pgvector import PgvectorIndex
+from matching.models import PersonVector, Space
+from matching.population import neutral_space
+from matching.selectors import Filters, Found
+from profiles.models import Gender, Photo, Profile
+from tests.matching.index.people import CLIENT, WANTED, query, store, woman
+
+RNG = np.random.default_rng(11)
+
+
+@pytest.fixture
+def index(db: None) -> PgvectorIndex:
+    return PgvectorIndex(spaces.active_space())
+
+
+@pytest.fixture
+def by_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every search that can goes by a graph, however few people there are."""
+    monkeypatch.setattr(graphs, "LEAST_PEOPLE", 1)
+    monkeypatch.setattr(pgvector, "ROW_COST", 1e9)
+    monkeypatch.setattr(pgvector, "LEAST_PREFETCH", 1)
+
+
+def build() -> list[str]:
+    with connection.cursor() as cursor:  # no index is built while checks wait
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    return services.build_graphs()
+
+
+@pytest.mark.parametrize(
+    ("changed", "passes"),
+    [
+        ({"gender": "man"}, False),
+        ({"seeking": ["woman"]}, False),
+        ({"sought_age_min": 40}, False),
+        ({"birth_date": dt.date(1890, 1, 1)}, False),
+        ({"smokes": True, "latitude": 1.0, "longitude": 1.0}, True),
+    ],
+)
+def test_a_change_of_the_profile_counts_in_the_same_transaction(
+    index: PgvectorIndex, changed: dict[str, Any], passes: bool
+) -> None:
+    one = woman(RNG)
+    store([one])
+    index.upsert([one])
+    Profile.objects.filter(pk=one.id).update(**changed)
+    assert index.count(WANTED) == passes
+    row = PersonVector.objects.get(profile=one.id)
+    assert {name: getattr(row, name) for name in changed} == changed
+
+
+def test_a_person_is_in_the_graph_as_soon_as_they_are_put(
+    index: PgvectorIndex, by_graph: None
+) -> None:
+    others = [woman(RNG) for _ in range(200)]
+    store(others)
+    index.upsert(others)
+    build()
+    late = woman(RNG)
+    store([late])
+    index.upsert([late])
+    asked = np.zeros(768, dtype=np.float32)
+    asked[:WIDTH] = late.vector[:WIDTH]
+    (hit,) = index.search(asked, WANTED, k=1)
+    assert hit.id == late.id
+    assert not hit.is_exact
+
+
+@pytest.mark.usefixtures("by_graph")
+def test_when_all_that_a_graph_finds_are_excluded_nobody_is_lost(
+    index: PgvectorIndex,
+) -> None:
+    everybody = [woman(RNG) for _ in range(300)]
+    store(everybody)
+    index.upsert(everybody)
+    build()
+    asked = query(RNG)
+    best = index.search(asked, WANTED, k=300, effort=Effort.EXACT)
+    nearest = [hit.id for hit in best[:250]]
+    hits = index.search(asked, WANTED, k=20, exclude=nearest)
+    assert [hit.id for hit in hits] == [hit.id for hit in best[250:270]]
+
+
+def test_a_graph_is_built_where_many_are_and_dropped_with_its_space(
+    index: PgvectorIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graphs, "LEAST_PEOPLE", 20)
+    people = [woman(RNG) for _ in range(20)] + [woman(RNG, gender="man")]
+    store(people)
+    index.upsert(people)
+    space = spaces.active_space()
+    assert build() == [graphs.name_of(space.pk, "woman")]
+    assert build() == []
+    PersonVector.objects.all().delete()
+    assert graphs.drop_unused() == [graphs.name_of(space.pk, "woman")]
+
+
+def test_a_build_that_broke_off_is_begun_again(
+    index: PgvectorIndex, by_graph: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = woman(RNG)
+    store([one])
+    index.upsert([one])
+    (name,) = build()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE pg_index SET indisvalid = false WHERE indexrelid = %s::regclass",
+            [name],
+        )
+    call_command("buildgraphs")
+    assert name in capsys.readouterr().out
+
+
+# Pages of people ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def everybody(index: PgvectorIndex) -> list[uuid.UUID]:
+    """Two hundred women whom a man may find, with a photo each."""
+    people = [woman(RNG) for _ in range(200)]
+    store(people)
+    Profile.objects.update(consented_at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
+    Photo.objects.bulk_create(
+        Photo(
+            owner_id=one.id,
+            purpose=Photo.Purpose.PROFILE,
+            status=Photo.Status.APPROVED,
+            sha256=uuid.uuid4().hex,
+            dhash="0" * 64,
+            width=1,
+            height=1,
+        )
+        for one in people
+    )
+    index.upsert(people)
+    return [one.id for one in people]
+
+
+@pytest.fixture
+def viewer(everybody: list[uuid.UUID]) -> Profile:
+    return Profile.objects.create(
+        client_id=CLIENT,
+        birth_date=dt.date(1996, 1, 1),
+        gender=Gender.MAN,
+        seeking=[Gender.WOMAN],
+    )
+
+
+TASTE = RNG.normal(size=WIDTH)
+
+
+def page_of(viewer: Profile, limit: int, *before: uuid.UUID) -> list[Found]:
+    return selectors.candidates(
+        viewer,
+        space=spaces.active_space(),
+        query=TASTE,
+        filters=Filters(exclude=frozenset(before)),
+        limit=limit,
+    )
+
+
+@pytest.mark.usefixtures("by_graph")
+@pytest.mark.parametrize("limit", [7, 40])
+def test_pages_by_a_graph_lose_nobody_and_never_overlap(
+    viewer: Profile, everybody: list[uuid.UUID], limit: int
+) -> None:
+    build()
+    pages: list[list[Found]] = []
+    shown: list[uuid.UUID] = []
+    while page := page_of(viewer, limit, *shown):
+        pages.append(page)
+        shown += [found.profile_id for found in page]
+    assert not pages[0][0].is_exact
+    assert pages[-1][0].is_exact
+    assert all(len(page) == limit for page in pages[:-1])
+    assert sorted(shown) == sorted(everybody)
+
+
+@pytest.mark.usefixtures("by_graph")
+def test_who_left_a_moment_ago_makes_room_on_the_page(
+    viewer: Profile, everybody: list[uuid.UUID]
+) -> None:
+    build()
+    first = [found.profile_id for found in page_of(viewer, 10)]
+    Profile.objects.filter(pk__in=first).update(status=Profile.Status.PAUSED)
+    second = [found.profile_id for found in page_of(viewer, 10)]
+    assert len(second) == 10
+    assert not set(first) & set(second)
+
+
+def test_nobody_is_shown_to_somebody_who_is_blocked(viewer: Profile) -> None:
+    viewer.status = Profile.Status.BLOCKED
+    assert page_of(viewer, 10) == []
+
+
+def test_the_copies_are_of_every_space(index: PgvectorIndex) -> None:
+    other = neutral_space(model="another", projection="identity")
+    space = Space.objects.create(version=other.version, content=other.to_dict())
+    one = woman(RNG)
+    store([one])
+    for each in (index, PgvectorIndex(space)):
+        each.upsert([one])
+    Profile.objects.filter(pk=one.id).update(gender="man")
+    assert set(PersonVector.objects.values_list("gender", flat=True)) == {"man"}
