@@ -22,7 +22,7 @@ from profiles.access import acting_person
 from profiles.links import photo_url
 from profiles.models import ADULT_AGE, OLDEST_AGE, Gender, Photo, Profile
 from twinby.rest.callers import caller
-from twinby.rest.languages import in_their_language
+from twinby.rest.languages import ACCEPT_LANGUAGE, in_their_language
 from twinby.rest.strict import FiniteField, StrictSerializer, validated
 
 MAX_EXAMPLES = 50
@@ -134,9 +134,7 @@ class ContributionOutput(serializers.Serializer[Addend]):
 
 
 class GroupOutput(serializers.Serializer[Any]):
-    name = serializers.CharField(
-        help_text="appearance, style, context, visual, prior, or a ranking stage"
-    )
+    name = serializers.CharField(help_text="of attributes, visual, prior, or a stage")
     amount = serializers.FloatField(help_text="log-odds; all of them sum to score")
 
 
@@ -185,7 +183,10 @@ class SearchOutput(serializers.Serializer[Any]):
 
 class VisualSearchView(APIView):
     @extend_schema(
-        request=SearchInput, responses=SearchOutput, operation_id="search_visual"
+        request=SearchInput,
+        parameters=[ACCEPT_LANGUAGE],
+        responses=SearchOutput,
+        operation_id="search_visual",
     )
     def post(self, request: Request) -> Response:
         """Find the people a person would like, by photos they like and dislike."""
@@ -227,16 +228,14 @@ def described(page: Page, query: Query, viewer: Profile) -> dict[str, Any]:
 def _match(
     match: Match, page: Page, photos: dict[uuid.UUID, list[Any]]
 ) -> dict[str, Any]:
+    groups = match.explanation.groups.items()
     return {
         "user_id": match.profile_id,
         "match_score": match.ranked.match_score,
         "calibrated": page.calibration is not None,
         "score": match.ranked.score,
         "explanation": sentence(match.explanation),
-        "groups": [
-            {"name": name, "amount": amount}
-            for name, amount in match.explanation.groups.items()
-        ],
+        "groups": [{"name": name, "amount": amount} for name, amount in groups],
         "contributions": _contributions(match.explanation),
         "photos": photos.get(match.profile_id, []),
     }
