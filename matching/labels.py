@@ -90,8 +90,12 @@ def latest(profile: Profile) -> int:
 
 def standing(profile: Profile) -> QuerySet[Feedback]:
     """All of the person's labels that were neither undone nor forgotten."""
+    return teaching().filter(actor=profile)
+
+
+def teaching() -> QuerySet[Feedback]:
+    """Everybody's labels that were neither undone nor forgotten."""
     return Feedback.objects.filter(
-        actor=profile,
         kind__in=Feedback.LABELS,
         withdrawn_at__isnull=True,
         forgotten_at__isnull=True,

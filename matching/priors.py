@@ -15,9 +15,10 @@ from typing import Final
 
 import numpy as np
 from django.db import transaction
+from django.db.models import Count
 from django.utils import timezone
 
-from matching import spaces
+from matching import labels, spaces
 from matching.evaluation.prior_worth import Worth, worth
 from matching.features import unpack
 from matching.models import LearnedPrior, PersonVector, Space
@@ -28,6 +29,9 @@ from matching.preference.raters import Rater
 from profiles.models import Profile
 from twinby.errors import InvalidError
 
+# More people make a prior hardly better, and take memory: 2.6 kB a label.
+MOST_RATERS: Final = 2_000
+LEAST_LABELS: Final = 10
 ROLES: Final = ("person", "matched", "passed")
 
 
@@ -102,14 +106,14 @@ def from_npz(data: bytes) -> Prior:
 # Learning -----------------------------------------------------------------------------
 
 
-def learn(labels: Iterable[Label], *, force: bool = False) -> list[Learned]:
+def learn(said: Iterable[Label], *, force: bool = False) -> list[Learned]:
     """Learn a prior for each set of genders that the labels' people seek, and keep it.
 
     It is activated if it beats the plain formula on people it was not learned from, or
     if `force`. Raises InvalidError if the labels tell nothing.
     """
     space = spaces.active_space()
-    groups = raters(labels, space)
+    groups = raters(said, space)
     if not groups:
         raise InvalidError(
             "These labels tell nothing: there must be people who may be found and who "
@@ -162,14 +166,14 @@ def activate(row: LearnedPrior) -> None:
     )
 
 
-def raters(labels: Iterable[Label], space: Space) -> dict[str, list[Rater]]:
+def raters(told: Iterable[Label], space: Space) -> dict[str, list[Rater]]:
     """People's labels in a space, by the genders they seek; the last word counts.
 
     Left out: people who are gone or have not been read, and raters who do not tell
     anybody apart.
     """
     said: dict[uuid.UUID, dict[uuid.UUID, Label]] = defaultdict(dict)
-    for label in sorted(labels, key=lambda one: -one.age_days):
+    for label in sorted(told, key=lambda one: -one.age_days):
         said[label.person][label.about] = label
     everybody = {about for own in said.values() for about in own}
     vectors = {
@@ -196,6 +200,30 @@ def _rater(labels: Sequence[Label], vectors: Mapping[uuid.UUID, np.ndarray]) -> 
     )
 
 
+def labels_said(*, people: int = MOST_RATERS) -> list[Label]:
+    """What people have said here, by so many who have said enough, drawn at random.
+
+    Raises InvalidError if nobody has.
+    """
+    said = labels.teaching()
+    talkative = said.values("actor").annotate(n=Count("pk")).filter(n__gte=LEAST_LABELS)
+    # Ids are random, so that the lowest of them are a fair sample.
+    actors = talkative.order_by("actor").values_list("actor", flat=True)[:people]
+    rows = said.filter(actor__in=list(actors)).order_by("pk")
+    now = timezone.now()
+    told = [
+        Label(actor, target, LabelKind(kind), float((now - at).days))
+        for actor, target, kind, at in rows.values_list(
+            "actor", "target", "kind", "created_at"
+        )
+    ]
+    if not told:
+        raise InvalidError(
+            f"Nobody has liked and passed {LEAST_LABELS} people yet; see --feedback."
+        )
+    return told
+
+
 def labels_in(file: Path) -> list[Label]:
     """Of JSON lines {"person": …, "matched": …, "passed": …}, ids of profiles.
 
@@ -205,7 +233,7 @@ def labels_in(file: Path) -> list[Label]:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         raise InvalidError(f"{file} cannot be read.") from None
-    labels: list[Label] = []
+    told: list[Label] = []
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
@@ -215,6 +243,6 @@ def labels_in(file: Path) -> list[Label]:
                 f"Line {number} of {file} must be JSON with {', '.join(ROLES)}, the "
                 "ids of profiles."
             ) from None
-        labels.append(Label(person, matched, LabelKind.LIKE))
-        labels.append(Label(person, passed, LabelKind.PASS))
-    return labels
+        told.append(Label(person, matched, LabelKind.LIKE))
+        told.append(Label(person, passed, LabelKind.PASS))
+    return told

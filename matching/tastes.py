@@ -22,12 +22,8 @@ from matching import labels
 from matching.features import WIDTH
 from matching.labels import Labels
 from matching.models import Space, Taste
-from matching.preference import (
-    BayesianPreference,
-    LinearPreference,
-    Prior,
-    cold_prior,
-)
+from matching.preference import BayesianPreference, LinearPreference, Prior
+from matching.priors import active_prior
 from matching.spaces import active_space
 from profiles.models import Profile
 
@@ -46,7 +42,7 @@ CREDITS = np.dtype([("label", "<i8"), ("credit", "<f8")])
 
 def believed(profile: Profile) -> Prior:
     """What is believed of a person's taste before they have said anything."""
-    return cold_prior()
+    return active_prior(profile.seeking)
 
 
 def fit(

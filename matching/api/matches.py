@@ -24,7 +24,7 @@ from profiles.access import acting_person, people_of
 from profiles.models import Profile
 from twinby.errors import InvalidError
 from twinby.rest.callers import Caller, caller
-from twinby.rest.languages import in_their_language
+from twinby.rest.languages import ACCEPT_LANGUAGE, in_their_language
 from twinby.rest.strict import validated_query
 
 CURSOR_SALT = "matching.matches"
@@ -49,7 +49,9 @@ class DailyOutput(serializers.Serializer[Any]):
 
 class MatchesView(APIView):
     @extend_schema(
-        parameters=[DailyInput], responses=DailyOutput, operation_id="list_matches"
+        parameters=[DailyInput, ACCEPT_LANGUAGE],
+        responses=DailyOutput,
+        operation_id="list_matches",
     )
     def get(self, request: Request) -> Response:
         """Find the people a person would like, by what they liked and passed before.

@@ -17,7 +17,7 @@ from matching.explain import wishes
 from matching.wording import nothing_learned
 from profiles.access import person_of
 from twinby.rest.callers import caller
-from twinby.rest.languages import in_their_language
+from twinby.rest.languages import ACCEPT_LANGUAGE, in_their_language
 
 
 class PreferenceOutput(WishesOutput):
@@ -27,7 +27,11 @@ class PreferenceOutput(WishesOutput):
 
 
 class PreferenceView(APIView):
-    @extend_schema(responses=PreferenceOutput, operation_id="get_preference")
+    @extend_schema(
+        parameters=[ACCEPT_LANGUAGE],
+        responses=PreferenceOutput,
+        operation_id="get_preference",
+    )
     def get(self, request: Request, person_id: uuid.UUID) -> Response:
         """What has been learned about a person's taste from their feedback."""
         person = person_of(caller(request), person_id)

@@ -24,7 +24,7 @@ from profiles.access import acting_person
 from profiles.links import photo_url
 from profiles.models import Photo, Profile
 from twinby.rest.callers import caller
-from twinby.rest.languages import in_their_language
+from twinby.rest.languages import ACCEPT_LANGUAGE, in_their_language
 from twinby.rest.strict import FiniteField, validated
 
 MAX_EXAMPLES = 50
@@ -90,9 +90,7 @@ class ContributionOutput(serializers.Serializer[Addend]):
 
 
 class GroupOutput(serializers.Serializer[Any]):
-    name = serializers.CharField(
-        help_text="appearance, style, context, visual, prior, or a ranking stage"
-    )
+    name = serializers.CharField(help_text="of attributes, visual, prior, or a stage")
     amount = serializers.FloatField(help_text="log-odds; all of them sum to score")
 
 
@@ -147,7 +145,10 @@ class SearchOutput(serializers.Serializer[Any]):
 
 class VisualSearchView(APIView):
     @extend_schema(
-        request=SearchInput, responses=SearchOutput, operation_id="search_visual"
+        request=SearchInput,
+        parameters=[ACCEPT_LANGUAGE],
+        responses=SearchOutput,
+        operation_id="search_visual",
     )
     def post(self, request: Request) -> Response:
         """Find the people a person would like, by photos they like and dislike."""
@@ -198,16 +199,14 @@ def matched(page: Page, viewer: Profile) -> list[dict[str, Any]]:
 def _match(
     match: Match, page: Page, photos: dict[uuid.UUID, list[Any]]
 ) -> dict[str, Any]:
+    groups = match.explanation.groups.items()
     return {
         "user_id": match.profile_id,
         "match_score": match.ranked.match_score,
         "calibrated": page.calibration is not None,
         "score": match.ranked.score,
         "explanation": sentence(match.explanation),
-        "groups": [
-            {"name": name, "amount": amount}
-            for name, amount in match.explanation.groups.items()
-        ],
+        "groups": [{"name": name, "amount": amount} for name, amount in groups],
         "contributions": _contributions(match.explanation),
         "photos": photos.get(match.profile_id, []),
     }

@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.utils import translation
 from django.utils.cache import patch_vary_headers
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 from rest_framework.response import Response
+
+ACCEPT_LANGUAGE = OpenApiParameter(
+    "Accept-Language",
+    str,
+    OpenApiParameter.HEADER,
+    description="what sentences are said in; others than these are taken as English: "
+    + ", ".join(code for code, _ in settings.LANGUAGES),
+)
 
 
 def in_their_language(request: Request, describe: Callable[[], Any]) -> Response:

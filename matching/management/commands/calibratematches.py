@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from matching import calibrations, outcomes
+from matching import calibrations, impressions, outcomes
 from matching.calibration import Fitted, fit
 from matching.models import MatchCalibration
 from twinby.errors import DomainError
@@ -27,13 +27,13 @@ class Command(BaseCommand):
         parser.add_argument(
             "--force", action="store_true", help="use it even if it is not better"
         )
-        what = parser.add_mutually_exclusive_group(required=True)
+        what = parser.add_mutually_exclusive_group()
         what.add_argument(
             "--outcomes",
             type=Path,
             metavar="FILE",
             help="CSV with the columns score (log-odds before any ranking stage) and "
-            "liked (1 or 0)",
+            "liked (1 or 0); else what came of the pages shown in the active space",
         )
         self._add_doors(what)
 
@@ -52,10 +52,12 @@ class Command(BaseCommand):
         if options["list"]:
             kept = MatchCalibration.objects.order_by("-created_at", "-pk")
             print(json.dumps([described(row) for row in kept]))
-        elif options["outcomes"]:
-            self._refit(fitted_to(options["outcomes"]), force=options["force"])
-        else:
+        elif options["use"] or options["deactivate"]:
             self._activate(options["use"])
+        else:
+            file = options["outcomes"]
+            told = outcomes_in(file) if file else impressions.outcomes()
+            self._refit(fitted_to(*told), force=options["force"])
 
     def _refit(self, fitted: Fitted, *, force: bool) -> None:
         row = calibrations.keep(fitted)
@@ -77,11 +79,11 @@ class Command(BaseCommand):
         print(json.dumps({"version": version}))
 
 
-def fitted_to(file: Path) -> Fitted:
-    """What fits the outcomes of a file. Raises CommandError."""
+def outcomes_in(file: Path) -> tuple[list[float], list[bool]]:
+    """Scores and likes of a file. Raises CommandError."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
-            scores, liked = outcomes.parse(lines)
+            return outcomes.parse(lines)
     except OSError as error:
         message = f"The outcomes cannot be read: {error.strerror}."
         raise CommandError(message) from None
@@ -89,6 +91,10 @@ def fitted_to(file: Path) -> Fitted:
         raise CommandError("The outcomes are no UTF-8 text; save them so.") from None
     except outcomes.OutcomesError as error:
         raise CommandError(str(error)) from None
+
+
+def fitted_to(scores: Sequence[float], liked: Sequence[bool]) -> Fitted:
+    """What fits the outcomes. Raises CommandError."""
     try:
         return fit(scores, liked=liked)
     except ValueError as error:

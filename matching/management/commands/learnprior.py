@@ -25,8 +25,8 @@ class Command(BaseCommand):
             "--feedback",
             type=Path,
             metavar="FILE",
-            required=True,
-            help="JSON lines with person, matched and passed: ids of profiles",
+            help="JSON lines with person, matched and passed, ids of profiles; else "
+            "what people have liked and passed here",
         )
         parser.add_argument(
             "--force", action="store_true", help="use it even if it is not better"
@@ -34,8 +34,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            labels = priors.labels_in(options["feedback"])
-            learned = priors.learn(labels, force=options["force"])
+            file = options["feedback"]
+            said = priors.labels_in(file) if file else priors.labels_said()
+            learned = priors.learn(said, force=options["force"])
         except DomainError as error:
             raise CommandError(str(error)) from None
         print(json.dumps([asdict(one) for one in learned]))
