@@ -9,7 +9,7 @@ from django.contrib import admin
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 
-from matching.models import Evaluation, Head, PersonVector, Space
+from matching.models import Evaluation, Head, LearnedPrior, PersonVector, Space
 from profiles.moderation import ReadOnlyAdmin
 
 LIKELIEST = 12
@@ -49,6 +49,15 @@ class EvaluationAdmin(LookOnlyAdmin):
     @admin.display(description="on labelled photos")
     def worth(self, row: Evaluation) -> str:
         return worth_of(row.headlines)
+
+
+@admin.register(LearnedPrior)
+class LearnedPriorAdmin(LookOnlyAdmin):
+    list_display = ("version", "seeking", "status", "raters", "space", "created_at")
+    list_filter = ("status", "seeking")
+    list_select_related = ("space",)
+    ordering = ("-created_at",)
+    exclude = ("content",)
 
 
 @admin.register(Space)
