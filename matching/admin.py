@@ -10,7 +10,15 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from matching.models import Evaluation, Feedback, Head, Match, PersonVector, Space
+from matching.models import (
+    Evaluation,
+    Feedback,
+    Head,
+    LearnedPrior,
+    Match,
+    PersonVector,
+    Space,
+)
 from profiles.moderation import ReadOnlyAdmin, profile_link, short
 
 LIKELIEST = 12
@@ -50,6 +58,15 @@ class EvaluationAdmin(LookOnlyAdmin):
     @admin.display(description="on labelled photos")
     def worth(self, row: Evaluation) -> str:
         return worth_of(row.headlines)
+
+
+@admin.register(LearnedPrior)
+class LearnedPriorAdmin(LookOnlyAdmin):
+    list_display = ("version", "seeking", "status", "raters", "space", "created_at")
+    list_filter = ("status", "seeking")
+    list_select_related = ("space",)
+    ordering = ("-created_at",)
+    exclude = ("content",)
 
 
 @admin.register(Space)

@@ -16,7 +16,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from matching import partitions
-from matching.models import Exposure, Impression
+from matching.models import Exposure, Impression, Space
 from profiles.models import Profile
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ JOIN matching_impression shown
 ON shown.page_id = said.page_id
 AND shown.viewer_id = said.actor_id AND shown.person_id = said.target_id
 WHERE said.kind IN ('like', 'super_like', 'pass') AND said.withdrawn_at IS NULL
-AND shown.shown_at >= %s
+AND shown.shown_at >= %s AND shown.space = %s
 ORDER BY said.actor_id, said.target_id, said.id DESC
 """
 
@@ -116,13 +116,14 @@ def facts(profile_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Facts]:
     return {pk: known.get(pk, Facts()) for pk in profile_ids}
 
 
-def outcomes(*, since: dt.datetime) -> list[tuple[float, bool]]:
+def outcomes(space: Space, *, since: dt.datetime) -> list[tuple[float, bool]]:
     """What came of people shown since: log-odds of the preference, and liked or passed.
 
     Of what apps said on which page it was said; what match scores are calibrated by.
+    Log-odds of another space are others.
     """
     with connection.cursor() as cursor:
-        cursor.execute(OUTCOMES, [since])
+        cursor.execute(OUTCOMES, [since, space.version])
         found: list[tuple[float, bool]] = cursor.fetchall()
     return found
 

@@ -99,7 +99,7 @@ def from_npz(data: bytes) -> Prior:
                 intercept=float(parts["intercept"]),
                 version=str(parts["version"]),
             )
-    except (KeyError, OSError, zipfile.BadZipFile):
+    except (KeyError, OSError, ValueError, zipfile.BadZipFile):
         raise ValueError("these are not the bytes of a prior") from None
 
 
@@ -177,7 +177,7 @@ def raters(told: Iterable[Label], space: Space) -> dict[str, list[Rater]]:
         said[label.person][label.about] = label
     everybody = {about for own in said.values() for about in own}
     vectors = {
-        pk: unpack(vector.to_numpy())
+        pk: unpack(vector)
         for pk, vector in PersonVector.objects.filter(
             space=space, profile_id__in=everybody
         ).values_list("profile_id", "vector")

@@ -29,6 +29,8 @@ COLD_RATERS: Final = 5
 # Standard errors below which what is common to all is not believed.
 DOUBT: Final = 3.0
 TINY: Final = 1e-12
+# Of the largest squared singular value: below it there is only rounding.
+SMALLEST_SHARE: Final = 1e-10
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,19 +97,32 @@ def _ridges(photos: Photos, look: float) -> list[Ridge]:
     root, spread = np.sqrt(photos.weight), np.sqrt(variance)
     mean = np.average(photos.appeal, weights=photos.weight)
     target = root * (photos.appeal - mean)
-    u, s, v = np.linalg.svd(
-        root[:, None] * photos.features * spread, full_matrices=False
-    )
-    along, squares = u.T @ target, u**2
+    scaled = root[:, None] * photos.features * spread
+    u, squares = _decomposed(scaled)
+    along, leverages = u.T @ target, u**2
     found = []
     for strength in STRENGTHS:
-        kept = s**2 / (s**2 + 1 / strength)
-        fitted, leverage = u @ (kept * along), squares @ kept
-        residual = (target - fitted) / (1 - leverage)
+        kept = 1 / (squares + 1 / strength)
+        fitted = u @ (squares * kept * along)
+        residual = (target - fitted) / (1 - leverages @ (squares * kept))
         left_out = photos.appeal - mean - residual / np.maximum(root, TINY)
-        weights = spread * (v.T @ (kept * along / np.maximum(s, TINY)))
+        weights = spread * (scaled.T @ (u @ (kept * along)))
         found.append(Ridge(weights, left_out, float(residual @ residual)))
     return found
+
+
+def _decomposed(rows: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Left singular vectors (n, k) and squared singular values (k,) of rows (n, m).
+
+    By the eigenvectors of the smaller side, which is much faster.
+    """
+    count, width = rows.shape
+    if count <= width:
+        squares, u = np.linalg.eigh(rows @ rows.T)
+        return u, np.maximum(squares, 0.0)
+    squares, v = np.linalg.eigh(rows.T @ rows)
+    real = squares > SMALLEST_SHARE * squares[-1]
+    return rows @ v[:, real] / np.sqrt(squares[real]), squares[real]
 
 
 def _scale(photos: Photos, left_out: FloatArray) -> float:

@@ -13,9 +13,9 @@ from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
-from matching import impressions, partitions
+from matching import impressions, partitions, spaces
 from matching.impressions import Facts
-from matching.models import Exposure, Impression
+from matching.models import Exposure, Impression, Space
 from matching.search import Page, Query, daily
 from matching.services.feedback import Event, record, undo
 from profiles import privacy
@@ -232,13 +232,14 @@ def test_outcomes_are_what_was_said_last_on_the_page_that_showed_somebody(
         ]
     ]
     record(alice, likes)
-    began = timezone.now() - dt.timedelta(minutes=1)
+    began, space = timezone.now() - dt.timedelta(minutes=1), spaces.active_space()
     odds = [match.ranked.preference for match in page.matches]
-    found = impressions.outcomes(since=began)
+    found = impressions.outcomes(space, since=began)
     assert sorted(found) == sorted([(odds[0], True), (odds[1], False)])
     undo(alice, likes[2].event_id)
-    assert impressions.outcomes(since=began) == [(odds[0], True)]
-    assert impressions.outcomes(since=timezone.now()) == []
+    assert impressions.outcomes(space, since=began) == [(odds[0], True)]
+    assert impressions.outcomes(space, since=timezone.now()) == []
+    assert impressions.outcomes(Space(version="other"), since=began) == []
 
 
 # Privacy ------------------------------------------------------------------------------

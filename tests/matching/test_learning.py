@@ -36,7 +36,8 @@ def population(seed: int = 0) -> FloatArray:
     """Photos of people, (500, 644), whose looks vary most along a few directions."""
     rng = np.random.default_rng(seed)
     spread = 1 / np.sqrt(1 + np.arange(WIDTH))
-    return rng.normal(size=(PHOTOS, WIDTH)) * spread * np.sqrt(40 / (spread**2).sum())
+    scale = spread * np.sqrt(40 / (spread**2).sum())
+    return np.asarray(rng.normal(size=(PHOTOS, WIDTH)) * scale)
 
 
 def truth(seed: int = 1, *, common: float = 1.0) -> Prior:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
 
-from matching import calibrations, impressions, outcomes
+from matching import calibrations, impressions, outcomes, spaces
 from matching.calibration import Fitted, fit
 from matching.models import MatchCalibration
 from twinby.errors import DomainError
+
+LATELY = dt.timedelta(days=90)
 
 
 class Command(BaseCommand):
@@ -56,7 +60,7 @@ class Command(BaseCommand):
             self._activate(options["use"])
         else:
             file = options["outcomes"]
-            told = outcomes_in(file) if file else impressions.outcomes()
+            told = outcomes_in(file) if file else outcomes_here()
             self._refit(fitted_to(*told), force=options["force"])
 
     def _refit(self, fitted: Fitted, *, force: bool) -> None:
@@ -91,6 +95,13 @@ def outcomes_in(file: Path) -> tuple[list[float], list[bool]]:
         raise CommandError("The outcomes are no UTF-8 text; save them so.") from None
     except outcomes.OutcomesError as error:
         raise CommandError(str(error)) from None
+
+
+def outcomes_here() -> tuple[list[float], list[bool]]:
+    """Of the pages that people were shown lately, in the space that is active."""
+    since = timezone.now() - LATELY
+    found = impressions.outcomes(spaces.active_space(), since=since)
+    return [score for score, _ in found], [liked for _, liked in found]
 
 
 def fitted_to(scores: Sequence[float], liked: Sequence[bool]) -> Fitted:
