@@ -66,6 +66,22 @@ def triplet_accuracy(embeddings: npt.ArrayLike, *, triplets: IntArray) -> float:
     return float((margin > 0).mean() + 0.5 * (margin == 0).mean())
 
 
+def gini(amounts: npt.ArrayLike) -> float:
+    """How unequally something is shared, 0 (all have as much) to 1 - 1/n; 0 of nothing.
+
+    Mean difference of all pairs over twice the mean (Gini 1912). Raises ValueError if
+    an amount is negative.
+    """
+    sample = np.sort(np.asarray(amounts, dtype=np.float64))
+    if (sample < 0).any():
+        raise ValueError("amounts are 0 or more")
+    total = sample.sum()
+    if total == 0:
+        return 0.0
+    rank = np.arange(1, len(sample) + 1)
+    return float((2 * rank - len(sample) - 1) @ sample / (len(sample) * total))
+
+
 def bootstrap_interval(
     values: npt.ArrayLike, *, level: float = 0.95, draws: int = 2000, seed: int = 0
 ) -> tuple[float, float]:

@@ -6,6 +6,7 @@ import pytest
 from matching.metrics import (
     auc,
     bootstrap_interval,
+    gini,
     ndcg_at_k,
     precision_at_k,
     recall_at_k,
@@ -94,3 +95,19 @@ def at_degrees(*degrees: float) -> np.ndarray[tuple[int, int], np.dtype[np.float
 def test_triplet_accuracy_is_a_share_and_a_tie_counts_half() -> None:
     triplets = np.array([[0, 1, 2], [0, 2, 1], [1, 0, 0], [2, 1, 0]])
     assert triplet_accuracy(at_degrees(0, 10, 90), triplets=triplets) == 2.5 / 4
+
+
+def test_gini_is_the_mean_difference_over_twice_the_mean() -> None:
+    amounts = np.array([1.0, 0.0, 4.0, 3.0])
+    differences = np.abs(amounts[:, None] - amounts)
+    assert gini(amounts) == pytest.approx(differences.mean() / (2 * amounts.mean()))
+
+
+def test_gini_is_0_of_equal_shares_and_of_nothing() -> None:
+    assert gini([2, 2, 2]) == gini([0, 0]) == gini([]) == 0
+    assert gini([0, 0, 0, 8]) == 0.75
+
+
+def test_gini_is_of_amounts() -> None:
+    with pytest.raises(ValueError, match="0 or more"):
+        gini([1, -1])
