@@ -28,15 +28,9 @@ from matching.seeding.sources import real_pairs
 from twinby.progress import Progress
 
 PRIORS = {"learned": learned_priors, "cold": cold_priors}
-# What docs/market.md recommends. Here everybody can expect 1.2 likes a day on average.
-USED = Weights(
-    reciprocity=1.0,
-    recency=1.0,
-    exposure=2.0,
-    exposure_cap=0.5,
-    diversity=0.3,
-    newcomers=2.0,
-)
+# The product's own. Likes are absolute here, and everybody can expect 1.2 a day on
+# average: so the cap is 0.4 times that.
+USED = Weights(exposure_cap=0.5)
 THREADS = "OPENBLAS_NUM_THREADS"
 FEWEST = {"people": 40, "days": 2, "seeds": 1}
 RATIOS = (

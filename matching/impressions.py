@@ -15,7 +15,7 @@ from django.db.models import FloatField, Q, Sum
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from matching import partitions
+from matching import cache, partitions
 from matching.models import Exposure, Impression, Space
 from profiles.models import Profile
 
@@ -29,6 +29,8 @@ MONTHS_AHEAD: Final = 2
 # Of how many days it is known how often a person was shown, and which are "recent".
 COUNTED_DAYS: Final = 30
 RECENT_DAYS: Final = 7
+# What is average is counted every hour, and still goes when one count fails.
+OWNER, USUAL_SECONDS = "impressions", 3 * 3600
 
 # Whoever sees a person twice on a day still likes them once.
 COUNT = """
@@ -140,6 +142,21 @@ def count() -> None:
             cursor.execute(COUNT, bounds)
     oldest = today - dt.timedelta(days=COUNTED_DAYS)
     Exposure.objects.filter(day__lte=oldest).delete()
+    cache.keep(OWNER, "usual_likes", _usual_likes(), seconds=USUAL_SECONDS)
+
+
+def usual_likes() -> float:
+    """How many likes a day somebody can expect on average, as of the last hourly count;
+    0 if that is not known."""
+    return cache.kept(OWNER, "usual_likes") or 0.0
+
+
+def _usual_likes() -> float:
+    since = timezone.now().date() - dt.timedelta(days=RECENT_DAYS)
+    recent = Exposure.objects.filter(day__gt=since)
+    likes = recent.aggregate(sum=Sum("expected_likes"))["sum"] or 0.0
+    people = Profile.objects.searchable().count()
+    return likes / RECENT_DAYS / people if people else 0.0
 
 
 def arrange() -> tuple[list[str], list[str]]:

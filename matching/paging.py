@@ -23,7 +23,7 @@ from profiles.models import Profile
 
 # So many candidates are ranked beside each other: more reach further for people who
 # would like one back, and cost more.
-WINDOW: Final = 100
+WINDOW: Final = 200
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 
-import numpy as np
 from django.utils import timezone
 
 from matching import impressions, selectors, tastes
@@ -20,22 +19,22 @@ def candidates(
 ) -> list[Candidate]:
     """Those found, with everything that ranks them; four look-ups, however many."""
     ids = [one.profile_id for one in found]
-    people = Profile.objects.in_bulk(ids)
-    shown, liking = impressions.facts(ids), _liking(viewer, ids, space)
-    now = timezone.now()
+    people, now = Profile.objects.in_bulk(ids), timezone.now()
+    shown, usual = impressions.facts(ids), impressions.usual_likes()
+    liking = _liking(viewer, ids, space)
     return [
         Candidate(
-            str(one.profile_id),
+            str(pk),
             one.features,
-            liked_back=liking.get(one.profile_id),
+            liked_back=liking.get(pk),
             # Whole days: a score tells nobody the hour at which others were here.
-            inactive_days=(now - people[one.profile_id].last_active_at).days,
-            expected_likes=shown[one.profile_id].expected_likes,
-            impressions=shown[one.profile_id].impressions,
-            age_days=(now - people[one.profile_id].created_at).days,
+            inactive_days=(now - people[pk].last_active_at).days,
+            expected_likes=shown[pk].expected_likes / usual if usual else 0.0,
+            impressions=shown[pk].impressions,
+            age_days=(now - people[pk].created_at).days,
         )
-        for one in found
-        if one.profile_id in people
+        for pk, one in zip(ids, found, strict=True)
+        if pk in people
     ]
 
 
@@ -44,7 +43,4 @@ def _liking(
 ) -> Mapping[uuid.UUID, float]:
     """Log-odds that each of these people likes the viewer, where a taste is known."""
     own = selectors.features_of([viewer.pk], space=space).get(viewer.pk)
-    if own is None:
-        return {}
-    learned = tastes.weights_of(ids, space)
-    return {pk: float(np.dot(weights, own)) for pk, weights in learned.items()}
+    return {} if own is None else tastes.liking(ids, own, space)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import math
 import uuid
 from collections.abc import Collection
 from dataclasses import replace
@@ -33,6 +34,8 @@ FloatArray = npt.NDArray[np.float64]
 FRESH: Final = dt.timedelta(days=7)
 # What feedback taught counts this much where photos are shown: chosen, not measured.
 BESIDE_PHOTOS: Final = 0.25
+# Somebody's share of likes is mixed with so many labels of the average person.
+AVERAGE_LABELS: Final = 5.0
 # Log-odds that a lot may bring per unit of a feature: below all that anybody is told,
 # and above what half precision can tell apart.
 LOT: Final = 3e-5
@@ -157,25 +160,48 @@ def _keep(
         weights=taste.weights.astype(WEIGHTS).tobytes(),
         credits=rows.tobytes(),
         labels=len(rows),
+        likes=int(taste.liked.sum()),
         updated_at=timezone.now(),
     )
     Taste.objects.bulk_create(
         [row],
         update_conflicts=True,
         unique_fields=["profile", "space"],
-        update_fields=["prior", "weights", "credits", "labels", "updated_at"],
+        update_fields=[
+            "prior",
+            "weights",
+            "credits",
+            "labels",
+            "likes",
+            "updated_at",
+        ],
     )
 
 
-def weights_of(
-    profile_ids: Collection[uuid.UUID], space: Space
-) -> dict[uuid.UUID, FloatArray]:
-    """The weights (644,) of those of these people whose taste in this space is kept."""
+def liking(
+    profile_ids: Collection[uuid.UUID], features: FloatArray, space: Space
+) -> dict[uuid.UUID, float]:
+    """Log-odds that each of these people likes somebody with these features (644,).
+
+    Their weights times the features, plus the log-odds of their own share of likes,
+    five labels of the average one of them added. Of those whose taste is kept.
+    """
     rows = Taste.objects.filter(space=space, profile_id__in=profile_ids)
+    known = list(rows.values_list("profile_id", "weights", "labels", "likes"))
+    labels_all = sum(labels for *_, labels, _ in known)
+    # One like and one pass of nobody's: the log-odds of an average exist.
+    usual = (sum(likes for *_, likes in known) + 1) / (labels_all + 2)
     return {
-        profile_id: np.frombuffer(weights, dtype=WEIGHTS).astype(np.float64)
-        for profile_id, weights in rows.values_list("profile_id", "weights")
+        pk: float(np.frombuffer(weights, dtype=WEIGHTS) @ features)
+        + _share_of_likes(likes, labels - likes, usual=usual)
+        for pk, weights, labels, likes in known
     }
+
+
+def _share_of_likes(likes: int, passes: int, *, usual: float) -> float:
+    """In log-odds."""
+    liked = likes + AVERAGE_LABELS * usual
+    return math.log(liked / (passes + AVERAGE_LABELS * (1 - usual)))
 
 
 @transaction.atomic

@@ -133,6 +133,7 @@ class Migration(migrations.Migration):
                 ('weights', models.BinaryField()),
                 ('credits', models.BinaryField()),
                 ('labels', models.PositiveIntegerField()),
+                ('likes', models.PositiveIntegerField()),
                 ('updated_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('profile', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tastes', to='profiles.profile')),
                 ('space', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tastes', to='matching.space')),

@@ -204,6 +204,8 @@ class Taste(models.Model):
     # (Feedback.id int64, credit float64) of every label: where the next fit starts.
     credits = models.BinaryField()
     labels = models.PositiveIntegerField()
+    # Of them, likes: who likes few people likes one back less often.
+    likes = models.PositiveIntegerField()
     updated_at = models.DateTimeField(default=timezone.now)
 
     class Meta:

@@ -26,7 +26,8 @@ class Candidate:
     """A person who may be shown, with their features (644,) as they are stored.
 
     `liked_back` are the log-odds that they like the viewer, None if nothing is known
-    of their taste. `expected_likes` is how many they can expect a day as things go,
+    of their taste. `expected_likes` is how many they can expect as things go, in
+    times what the average person can,
     `impressions` how often they have been shown, `age_days` how long they are here.
     What is not given adds nothing: the stages' zero points are the defaults.
     """

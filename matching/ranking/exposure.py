@@ -19,7 +19,7 @@ class Exposure:
     """
 
     weight: float
-    cap: float  # likes a day
+    cap: float
 
     def __call__(self, candidates: Sequence[Candidate], _: FloatArray) -> FloatArray:
         expected = np.array([c.expected_likes for c in candidates])

@@ -35,10 +35,10 @@ class Weights:
     """
 
     reciprocity: float = 1.0
-    recency: float = 0.5
+    recency: float = 1.0
     recency_half_life_days: float = 7.0
-    exposure: float = 1.0
-    exposure_cap: float = 5.0  # likes a day
+    exposure: float = 2.0
+    exposure_cap: float = 0.4  # times what the average person can expect
     exploration: float = 0.0
     diversity: float = 0.3
     newcomers: float = 2.0

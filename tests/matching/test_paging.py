@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from django.utils import timezone
 
-from matching import cache, paging, spaces
+from matching import cache, impressions, paging, spaces
 from matching.features import WIDTH
 from matching.models import Exposure, Taste
 from matching.search import Page, Query, daily
@@ -114,7 +114,8 @@ def test_who_would_like_one_back_comes_first(
             prior="cold",
             weights=toward.astype("<f4").tobytes(),
             credits=b"",
-            labels=1,
+            labels=2,
+            likes=1,
         )
     page = daily(alice, Query(limit=20))
     back = {m.profile_id: m.ranked.stages["reciprocity"] for m in page.matches}
@@ -128,7 +129,7 @@ def test_who_is_liked_a_lot_makes_room(
 ) -> None:
     settings.RANKING = {"reciprocity": 0, "recency": 0, "diversity": 0, "newcomers": 0}
     space = spaces.active_space()
-    crowd = [index(make_person(), space) for _ in range(5)]
+    crowd = [index(make_person(), space) for _ in range(9)]
     first = ids(daily(alice, Query()))[0]
     Exposure.objects.create(
         profile_id=first,
@@ -136,7 +137,10 @@ def test_who_is_liked_a_lot_makes_room(
         impressions=900,
         expected_likes=700.0,
     )
+    impressions.count()
     page = daily(alice, Query())
     assert ids(page)[-1] == first
-    assert page.matches[-1].ranked.stages["exposure"] == pytest.approx(-np.log(20))
+    assert page.matches[-1].ranked.stages["exposure"] == pytest.approx(
+        -2 * np.log(9 / 0.4)  # all that nine people can expect: nine times the average
+    )
     assert len(page.matches) == len(crowd)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -42,7 +43,8 @@ def stored(person: Profile) -> FloatArray:
 
 
 def taste_of(person: Profile) -> FloatArray:
-    return tastes.weights_of([person.pk], spaces.active_space())[person.pk]
+    kept = Taste.objects.get(profile=person, space=spaces.active_space())
+    return np.frombuffer(kept.weights, dtype="<f4").astype(np.float64)
 
 
 def credits_of(person: Profile) -> bytes:
@@ -171,17 +173,22 @@ def test_a_reset_forgets_what_was_said_until_then_and_nothing_else(
     assert (taught.examples == features).all()
 
 
-def test_the_weights_of_many_come_in_one_query(
+def test_who_likes_many_is_likelier_to_like_one_back(
     alice: Profile, shown: Shown, django_assert_num_queries: Callable[[int], Any]
 ) -> None:
-    (bob, _), (carol, _) = shown[:2]
+    (bob, _), (carol, features) = shown[:2]
     say(alice, Kind.LIKE, carol)
     say(bob, Kind.PASS, carol)
     space = spaces.active_space()
     with django_assert_num_queries(1):
-        found = tastes.weights_of([alice.pk, bob.pk, carol.pk, uuid.uuid4()], space)
-    assert found.keys() == {alice.pk, bob.pk}
-    assert all(weights.shape == (WIDTH,) for weights in found.values())
+        found = tastes.liking(
+            [alice.pk, bob.pk, carol.pk, uuid.uuid4()], features, space
+        )
+    # One of two labels is a like: five more such labels are added to each one's own.
+    assert found == {
+        alice.pk: pytest.approx(taste_of(alice) @ features + math.log(3.5 / 2.5)),
+        bob.pk: pytest.approx(taste_of(bob) @ features + math.log(2.5 / 3.5)),
+    }
 
 
 # Spaces -------------------------------------------------------------------------------
@@ -200,10 +207,10 @@ def test_a_new_space_gets_tastes_of_its_own_and_the_others_go(
     assert len(broker.queues["housekeeping"].queue) == 1
     for seed, (person, _) in enumerate(shown):
         showing(person, random_features(100 + seed))
-    assert tastes.weights_of([alice.pk], new) == {}
+    assert not Taste.objects.filter(space=new).exists()
     assert len(tastes.learned(alice, new).liked) == 1  # on demand until then
     assert tastes.sweep(limit=10) == 1
-    assert tastes.weights_of([alice.pk], old) == {}
+    assert not Taste.objects.filter(space=old).exists()
     assert (taste_of(alice) != before).any()
     assert tastes.sweep(limit=10) == 0
 

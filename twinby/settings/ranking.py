@@ -7,12 +7,12 @@ from twinby.env import env_float
 # Log-odds, or times log-odds; 0 leaves a stage out.
 WEIGHTS = {
     "reciprocity": env_float("TWINBY_RECIPROCITY", 1.0, least=0.0),
-    "recency": env_float("TWINBY_RECENCY", 0.5, least=0.0),
+    "recency": env_float("TWINBY_RECENCY", 1.0, least=0.0),
     "recency_half_life_days": env_float(
         "TWINBY_RECENCY_HALF_LIFE_DAYS", 7.0, least=0.01
     ),
-    "exposure": env_float("TWINBY_EXPOSURE", 1.0, least=0.0),
-    "exposure_cap": env_float("TWINBY_EXPOSURE_CAP", 5.0, least=0.01),
+    "exposure": env_float("TWINBY_EXPOSURE", 2.0, least=0.0),
+    "exposure_cap": env_float("TWINBY_EXPOSURE_CAP", 0.4, least=0.01),
     "exploration": env_float("TWINBY_EXPLORATION", 0.0, least=0.0),
     "diversity": env_float("TWINBY_DIVERSITY", 0.3, least=0.0),
     "newcomers": env_float("TWINBY_NEWCOMERS", 2.0, least=0.0),

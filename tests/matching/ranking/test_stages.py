@@ -97,7 +97,7 @@ def test_the_settings_are_the_weights_that_the_documentation_names() -> None:
 DOCUMENTED = {
     "reciprocity": "λ = {reciprocity:g}",
     "recency": "w = {recency:g}, h = {recency_half_life_days:g} days",
-    "exposure": "w = {exposure:g}, c = {exposure_cap:g} a day",
+    "exposure": "w = {exposure:g}, c = {exposure_cap:g}",
     "exploration": "w = {exploration:g}: off",
     "diversity": "λ = {diversity:g}",
     "newcomers": "w = {newcomers:g}, {newcomer_days:g} days,"
