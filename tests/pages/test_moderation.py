@@ -14,11 +14,12 @@ from annotation import services as annotation
 from annotation.models import Annotation, Correction
 from annotation.moderators import ensure_group
 from annotation.schema import SCHEMA
-from matching.models import PersonVector
+from matching.models import Feedback, PersonVector
 from matching.search import Query, search
 from matching.services import index_person
 from profiles.models import Gender, Photo, Profile
 from tests.conftest import MakePerson, MakePhoto
+from tests.matching.people import say
 from tests.pages.conftest import MakeCrowd
 
 PHOTOS = "/admin/profiles/photo/"
@@ -80,6 +81,21 @@ def test_a_moderator_sees_people_photos_and_readings(
 )
 def test_a_moderator_sees_neither_users_nor_clients(desk: Web, path: str) -> None:
     assert desk.get(path).status_code == 403
+
+
+def test_a_moderator_sees_reports_and_nobodys_likes(
+    desk: Web, make_person: MakePerson
+) -> None:
+    one, other = make_person(), make_person()
+    say(one, "like", other)
+    say(one, "report", other)
+    like, report = Feedback.objects.order_by("pk")
+    page = "/admin/matching/feedback/"
+    assert f"{page}{report.pk}/change/" in desk.get(page).content.decode()
+    assert f"{page}{like.pk}/change/" not in desk.get(page).content.decode()
+    assert desk.get(f"{page}{report.pk}/change/").status_code == 200
+    assert desk.get(f"{page}{like.pk}/change/").status_code == 302
+    assert desk.post(f"{page}{report.pk}/change/", {}).status_code == 403
 
 
 def test_a_migration_leaves_what_was_added_to_the_group(db: None) -> None:
