@@ -14,7 +14,7 @@ from bench import quality as bench
 from matching.evaluation import quality, trials
 from matching.evaluation.conjunctions import of_labels, true_or_not
 from matching.evaluation.files import RatedFilesError, rated_files
-from matching.evaluation.rated import Rated
+from matching.evaluation.rated import Rated, everybodys_likes
 from matching.features import Sighting
 from tests.matching.readings import sighting
 
@@ -59,7 +59,7 @@ def test_nothing_is_learned_from_the_raters_and_photos_that_are_tested(
 ) -> None:
     """Who and what is tested is changed beyond recognition: the priors stay."""
     rng = np.random.default_rng(0)
-    likes = list(trials.everybodys_likes(rated, rng))
+    likes = list(everybodys_likes(rated, rng))
     division = next(trials.divisions(rated, rng))
     learned: list[Any] = []
     monkeypatch.setattr(trials, "learn_prior", lambda raters: learned.append(raters))
@@ -76,7 +76,7 @@ def test_nothing_is_learned_from_the_raters_and_photos_that_are_tested(
 
 def test_the_examples_of_a_trial_are_not_ranked(rated: Rated) -> None:
     marked = np.arange(PHOTOS, dtype=float)[:, None] * np.ones(644)
-    likes = list(trials.everybodys_likes(rated, np.random.default_rng(0)))
+    likes = list(everybodys_likes(rated, np.random.default_rng(0)))
     division = next(trials.divisions(rated, np.random.default_rng(0)))
     for trial in trials._of_group(rated, division, marked, likes, trials.KNOWN):
         assert len(trial.known) == 2 * trials.KNOWN
