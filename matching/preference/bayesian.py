@@ -135,8 +135,7 @@ def _newton_step(
         if solved is not None:
             return missing - root * solved
     system = np.eye(len(missing)) + curvature[:, None] * gram
-    step: FloatArray = np.linalg.solve(system, missing)
-    return step
+    return np.asarray(np.linalg.solve(system, missing), dtype=np.float64)
 
 
 def _conjugate(
