@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,13 +29,14 @@ from twinby.errors import DomainError
 from twinby.progress import Progress
 
 BOTH: Final = "both"
+ALL_LABELS: Final = "all_labels"
 DEMO: Final = settings.ROOT / "demo"
 
 
 def of_ratings(name: str, data: Rated, parts: tuple[str, ...] = PARTS) -> Figures:
     """By what is known of photos; and with all of a rater's labels but the tested."""
     figures = {part: worth(f"{name}, {part}", data, part=part) for part in parts}
-    figures["all_labels"] = worth(f"{name}, all labels", data, known=None)
+    figures[ALL_LABELS] = worth(f"{name}, all labels", data, known=None)
     return figures
 
 
@@ -71,7 +73,11 @@ def of_labels(data: Path, backend: str | None, limit: int | None) -> Figures:
     rated = conjunctions.of_labels(
         sightings(seen), [example.labels for example in examples]
     )
-    return worth("conjunctions", rated, likes_of=conjunctions.true_or_not)
+    measured = partial(worth, data=rated, likes_of=conjunctions.true_or_not)
+    return {
+        BOTH: measured("conjunctions"),
+        ALL_LABELS: measured("conjunctions, all labels", known=None),
+    }
 
 
 def sections(options: argparse.Namespace) -> Iterator[tuple[str, Figures]]:

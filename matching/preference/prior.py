@@ -41,8 +41,11 @@ class Prior:
 
     def gram(self, x: FloatArray) -> FloatArray:
         """x @ C @ x.T of x (n, 644), symmetric to the last bit: (n, n)."""
-        scaled, along = x * np.sqrt(self.variance), x @ self.factor
-        product: FloatArray = scaled @ scaled.T + along @ along.T
+        scaled = x * np.sqrt(self.variance)
+        product: FloatArray = scaled @ scaled.T
+        if self.factor.size:
+            along = x @ self.factor
+            product += along @ along.T
         return product
 
 

@@ -289,6 +289,17 @@ def test_starting_warm_leads_to_the_same_taste() -> None:
     assert np.allclose(warm.weights, cold.weights, atol=1e-9)
 
 
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+def test_many_examples_reach_the_same_optimum_as_few(scale: float) -> None:
+    rng = np.random.default_rng(0)
+    photos = scale * random_photos(rng, count=130)
+    labels, prior = rng.random(130) < 0.4, random_prior(rng)
+    taste = BayesianPreference.fit(photos, liked=labels, prior=prior)
+    surprise = np.where(labels, 1, 0) - sigmoid(taste.score(photos))
+    counts = np.where(labels, 1, DISLIKE_SHARE)
+    assert np.allclose(taste.credits, counts * surprise, atol=1e-8)
+
+
 def test_it_converges_on_extreme_examples() -> None:
     photos = 1e3 * random_photos(np.random.default_rng(0), count=10)
     labels = [True, False] * 5
