@@ -82,8 +82,9 @@ class Oracle:
         """The first `count` of these rows by inner product, exactly."""
         scores = self.vectors[rows] @ taste.astype(np.float32)
         count = min(count, len(rows))
-        best = np.argpartition(-scores, count - 1)[:count] if count else []
-        return rows[np.asarray(best, dtype=np.int64)]
+        if not count:
+            return rows[:0]
+        return rows[np.argpartition(-scores, count - 1)[:count]]
 
     def recall(
         self,
@@ -105,12 +106,12 @@ def searcher(space: Space) -> Iterator[Profile]:
 
     Among the most people there are; he goes again afterwards.
     """
-    rows = space.vectors.values("client").annotate(people=Count("pk"))
+    rows = space.vectors.values("profile__client").annotate(people=Count("pk"))
     busiest = rows.order_by("-people").first()
     if busiest is None:
         raise SystemExit("Nobody is there: --people N, ./run demo or seedpeople.")
     viewer = people.create_profile(
-        client_id=busiest["client"],
+        client_id=busiest["profile__client"],
         consent=True,
         synthetic=True,
         birth_date=years_before(timezone.localdate(), 30),

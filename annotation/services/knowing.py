@@ -11,11 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from annotation.backends.base import AnnotatorVersion
-from annotation.calibration.calibrator import RawReading
+from annotation.calibration.calibrator import AS_KEPT, RawReading
 from annotation.models import Annotation, Correction
 from annotation.schema import BY_NAME, Attributes, Distribution
 from annotation.services.readers import (
-    AS_KEPT,
     active_reader,
     calibrator_of,
     raw_reading,
