@@ -93,10 +93,11 @@ ENGINES = {
 
 
 def with_slack(space: FeatureSpace, vectors: Floats) -> Floats:
-    """Of one norm, as ours are stored: engines for inner products need it."""
+    """(n, 648) of one norm, as engines for inner products need it, and as ours are."""
     square = (vectors.astype(np.float64) ** 2).sum(axis=1)
     slack = np.sqrt(np.maximum(0.0, space.radius**2 - square))
-    return np.column_stack([vectors, slack]).astype(np.float32)
+    padding = np.zeros((len(vectors), -(vectors.shape[1] + 1) % CODES))
+    return np.column_stack([vectors, slack, padding]).astype(np.float32)
 
 
 def engine(

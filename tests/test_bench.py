@@ -44,18 +44,35 @@ def women(
     fit_feature_space()
 
 
-def test_search_agrees_with_a_scan_over_everybody(
+def searched(
+    monkeypatch: pytest.MonkeyPatch, capsys: Out, peers: str = "none"
+) -> dict[str, Any]:
+    """What `./run bench search` prints over the people who are there."""
+    # Two more processes would look for the people in another database.
+    monkeypatch.setattr(search, "throughput", lambda viewer_id: 1.0)
+    arguments = ["search", "--queries", "2", "--peers", peers]
+    monkeypatch.setattr(sys, "argv", arguments)
+    search.main()
+    answer: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return answer
+
+
+def test_search_agrees_with_everybody_in_memory(
     women: None, monkeypatch: pytest.MonkeyPatch, capsys: Out
 ) -> None:
     people = Profile.objects.count()
-    monkeypatch.setattr(sys, "argv", ["search", "--queries", "3"])
-    search.main()
-    answer = json.loads(capsys.readouterr().out)
+    answer = searched(monkeypatch, capsys, "pgvector_defaults,fuzzy_python")
     assert answer["benchmark"] == "search"
-    assert answer["people"] == answer["eligible"] == 24
-    assert answer["overlap_at_20"] == 1
-    for name in ("search_ms", "count_ms", "peer_ms"):
-        assert 0 < answer[name]["p50"] <= answer[name]["p95"]
+    assert answer["people"] == 24
+    assert answer["shapes"].keys() >= {"none", "gender", "gender+age", "rare"}
+    for shape in answer["shapes"].values():
+        assert shape["recall_at_20"] == 1
+        assert shape["short_pages"] == 0
+        assert 0 < shape["db_p50_ms"] <= shape["db_p95_ms"] <= shape["db_p99_ms"]
+        assert shape["call_p95_ms"] > shape["db_p50_ms"] / 2
+    assert answer["shapes"]["gender"]["eligible"] == 24
+    assert answer["peers"]["fuzzy_python"]["people"] == 24
+    assert answer["peers"]["pgvector_defaults"]["recall_at_20"] > 0.5
     assert Profile.objects.count() == people
 
 
@@ -68,9 +85,17 @@ def test_a_search_that_loses_people_is_seen(
         return whole(*args, **options)[::2]
 
     monkeypatch.setattr(selectors, "candidates", worse)
-    monkeypatch.setattr(sys, "argv", ["search", "--queries", "3"])
-    search.main()
-    assert json.loads(capsys.readouterr().out)["overlap_at_20"] < 0.6
+    shape = searched(monkeypatch, capsys)["shapes"]["gender"]
+    assert shape["recall_at_20"] < 0.6
+    assert shape["short_pages"] == 3
+
+
+def test_peers_that_are_not_installed_are_said_to_be_absent(
+    women: None, monkeypatch: pytest.MonkeyPatch, capsys: Out
+) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    answer = searched(monkeypatch, capsys, "faiss_flat")
+    assert "requirements/bench.txt" in answer["peers"]["faiss_flat"]["absent"]
 
 
 def test_search_says_when_nobody_is_there(

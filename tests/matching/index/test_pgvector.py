@@ -179,8 +179,13 @@ def page_of(viewer: Profile, limit: int, *before: uuid.UUID) -> list[Found]:
 @pytest.mark.usefixtures("by_graph")
 @pytest.mark.parametrize("limit", [7, 40])
 def test_pages_by_a_graph_lose_nobody_and_never_overlap(
-    viewer: Profile, everybody: list[uuid.UUID], limit: int
+    viewer: Profile,
+    everybody: list[uuid.UUID],
+    limit: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setitem(pgvector.BREADTH, Effort.THOROUGH, 1)
+    monkeypatch.setattr(pgvector, "PREFETCH_FACTOR", 1)
     build()
     pages: list[list[Found]] = []
     shown: list[uuid.UUID] = []
@@ -191,6 +196,8 @@ def test_pages_by_a_graph_lose_nobody_and_never_overlap(
     assert pages[-1][0].is_exact
     assert all(len(page) == limit for page in pages[:-1])
     assert sorted(shown) == sorted(everybody)
+    distances = [found.distance for page in pages for found in page]
+    assert distances != sorted(distances)  # somebody had been passed over
 
 
 @pytest.mark.usefixtures("by_graph")
