@@ -141,12 +141,11 @@ class Index(Protocol):
         k: int,
         exclude: Collection[uuid.UUID] = (),
         effort: Effort = Effort.THOROUGH,
-        after: Hit | None = None,
     ) -> list[Hit]:
         """The nearest `k` to `query` (768,) who pass, by (distance, id).
 
         Fewer than k only where no more pass, whatever the effort. Distances are exact
-        to float32. With `after`, exactly those who come strictly after it.
+        to float32.
         """
 
     def count(self, wanted: Filter) -> int:

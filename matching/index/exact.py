@@ -41,7 +41,6 @@ class ExactIndex:
         k: int,
         exclude: Collection[uuid.UUID] = (),
         effort: Effort = Effort.THOROUGH,
-        after: Hit | None = None,
     ) -> list[Hit]:
         out, direction = frozenset(exclude), query.astype(np.float64)
         hits = sorted(
@@ -49,7 +48,7 @@ class ExactIndex:
             for entry in self._passing(wanted)
             if entry.id not in out
         )
-        return [hit for hit in hits if after is None or hit > after][:k]
+        return hits[:k]
 
     def count(self, wanted: Filter) -> int:
         return sum(1 for _ in self._passing(wanted))

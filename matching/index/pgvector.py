@@ -26,8 +26,10 @@ from matching.models import PersonVector, Space
 # The partial index `personvector_sample` holds one person in so many: its condition
 # is written out, as below, where it is to be used.
 SAMPLED = 64
-# Of a graph as many candidates are scored exactly, and at least so many.
-PREFETCH_FACTOR, LEAST_PREFETCH = 3, 60
+# So many more than asked for are taken from a graph and scored exactly.
+MORE_FETCHED = 60
+# So many times what is asked for is scanned where some are excluded.
+SCAN_FACTOR = 3
 # What it costs to read a row that passes, and to take a step in a graph: microseconds
 # where neither is in the processor's cache. Only their ratio counts.
 ROW_COST, STEP_COST = 3.0, 15.0
@@ -87,7 +89,6 @@ class PgvectorIndex:
         k: int,
         exclude: Collection[uuid.UUID] = (),
         effort: Effort = Effort.THOROUGH,
-        after: Hit | None = None,
     ) -> list[Hit]:
         """The nearest of every gender, each by its own graph or by a scan."""
         halves, out = _halves(query), frozenset(exclude)
@@ -95,10 +96,10 @@ class PgvectorIndex:
         for gender in wanted.genders:
             rows = passing(self._space.pk, gender, wanted)
             found = None
-            if after is None and effort is not Effort.EXACT:
+            if effort is not Effort.EXACT:
                 estimate = self._estimate(gender, rows)
                 found = _by_graph(halves, rows, k, out, BREADTH[effort], estimate)
-            hits += _by_scan(halves, rows, k, out, after) if found is None else found
+            hits += _by_scan(halves, rows, k, out) if found is None else found
         return sorted(hits)[:k]
 
     def count(self, wanted: Filter) -> int:
@@ -147,7 +148,7 @@ def _by_graph(
     if estimate is None:
         return None
     seen = min(len(exclude) / max(estimate.passing, 1), MOST_SEEN)
-    fewest = max(LEAST_PREFETCH, PREFETCH_FACTOR * k)
+    fewest = k + MORE_FETCHED
     for prefetch in (int(fewest / (1 - seen)), fewest + len(exclude)):
         most_steps = _affordable_steps(prefetch, breadth, estimate)
         if not most_steps:
@@ -214,33 +215,28 @@ def _by_scan(
     rows: Sql,
     k: int,
     exclude: frozenset[uuid.UUID],
-    after: Hit | None,
 ) -> list[Hit]:
-    """The nearest k, or those after a position, of all who pass: exactly.
+    """The nearest k of all who pass, exactly.
 
     Of the nearest of all, the excluded are left out here; where too few remain,
     Postgres is told of them.
     """
-    limit = PREFETCH_FACTOR * k if exclude else k
-    nearest = _scanned(query, rows, limit, after)
+    limit = SCAN_FACTOR * k if exclude else k
+    nearest = _scanned(query, rows, limit)
     hits = [hit for hit in nearest if hit.id not in exclude]
     if len(hits) >= k or len(nearest) < limit:
         return hits[:k]
-    return _scanned(query, rows + without(exclude), k, after)
+    return _scanned(query, rows + without(exclude), k)
 
 
-def _scanned(query: Halves, rows: Sql, limit: int, after: Hit | None) -> list[Hit]:
+def _scanned(query: Halves, rows: Sql, limit: int) -> list[Hit]:
     scored = (
         Sql("SELECT profile_id, ")
         + _distances(query)
         + Sql(" AS distance FROM matching_personvector WHERE ")
         + rows
     )
-    whole = Sql("SELECT profile_id, distance FROM (") + scored + Sql(") AS scored")
-    if after is not None:
-        values = (after.distance, after.id)
-        whole += Sql(" WHERE (distance, profile_id) > (%s::float8, %s::uuid)", values)
-    whole += Sql(" ORDER BY distance, profile_id LIMIT %s", (limit,))
+    whole = scored + Sql(" ORDER BY distance, profile_id LIMIT %s", (limit,))
     return [Hit(distance, pk) for pk, distance in _rows(whole)]
 
 

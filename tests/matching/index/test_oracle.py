@@ -63,7 +63,7 @@ class TestAgainstTheOracle(TestCase):
         expected = [hit for hit in everybody if hit.id not in out]
         # A row then costs more than any number of steps, or less.
         with mock.patch.multiple(
-            pgvector, ROW_COST=1e9 if by_graph else 0.0, LEAST_PREFETCH=1
+            pgvector, ROW_COST=1e9 if by_graph else 0.0, MORE_FETCHED=1
         ):
             hits = self.index.search(asked, wanted, k=k, exclude=out)
         assert len(hits) == min(k, len(expected))
@@ -76,18 +76,15 @@ class TestAgainstTheOracle(TestCase):
 
     @settings(max_examples=25, deadline=None)
     @given(wanted=filters, k=st.integers(1, 20), seed=st.integers(0, 3))
-    def test_pages_by_position_are_the_whole_list(
+    def test_pages_without_those_before_are_the_whole_list(
         self, wanted: Filter, k: int, seed: int
     ) -> None:
         asked = query(np.random.default_rng(seed))
         got: list[Hit] = []
         while len(got) % k == 0:
+            before = [hit.id for hit in got]
             page = self.index.search(
-                asked,
-                wanted,
-                k=k,
-                effort=Effort.EXACT,
-                after=got[-1] if got else None,
+                asked, wanted, k=k, effort=Effort.EXACT, exclude=before
             )
             got += page
             if not page:
@@ -97,7 +94,7 @@ class TestAgainstTheOracle(TestCase):
     def test_the_graph_is_used_and_finds_nearly_all(self) -> None:
         """Else the property above would have shown nothing of it."""
         shares = []
-        with mock.patch.multiple(pgvector, ROW_COST=1e9, LEAST_PREFETCH=1):
+        with mock.patch.multiple(pgvector, ROW_COST=1e9, MORE_FETCHED=1):
             for seed in range(10):
                 asked = query(np.random.default_rng(seed))
                 hits = self.index.search(asked, WIDE, k=10)
@@ -107,7 +104,7 @@ class TestAgainstTheOracle(TestCase):
         assert np.mean(shares) >= 0.98
 
     def test_nothing_of_the_graphs_settings_stays_behind(self) -> None:
-        with mock.patch.multiple(pgvector, ROW_COST=1e9, LEAST_PREFETCH=1):
+        with mock.patch.multiple(pgvector, ROW_COST=1e9, MORE_FETCHED=1):
             self.index.search(query(np.random.default_rng(0)), WIDE, k=3)
         with connection.cursor() as cursor:
             cursor.execute("SELECT current_setting('enable_sort')")
