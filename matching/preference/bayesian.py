@@ -110,7 +110,10 @@ def _newton(
         z = base + gram @ dual
         wanted = weight * sign * sigmoid(-sign * z)
         curvature = weight * sigmoid(z) * sigmoid(-z)
-        step = _newton_step(gram, curvature, wanted - dual)
+        missing = wanted - dual
+        if np.abs(missing).max(initial=0.0) < NEWTON_TOLERANCE:
+            return dual
+        step = _newton_step(gram, curvature, missing)
         size, before = 1.0, loss(dual)
         limit = before + ROUNDING * (1.0 + abs(before))
         while size > SMALLEST_STEP and loss(dual + size * step) > limit:
