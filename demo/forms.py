@@ -18,7 +18,7 @@ from profiles.models import Gender
 SIDES = ("liked", "disliked")
 USUAL = 1.0
 MOST = 2.0
-CURSOR_LENGTH = 8000
+CURSOR_LENGTH = 1000
 
 
 class PhotoIdsField(forms.Field):
