@@ -64,15 +64,16 @@ class Query:
 
 @dataclass(frozen=True)
 class Match:
-    """One person of the answer, with the whole sum behind their score.
-
-    `propensity` is the chance that they stand here: 1 while nothing is drawn by lot.
-    """
+    """One person of the answer, with the whole sum behind their score."""
 
     profile_id: uuid.UUID
     ranked: Ranked
     explanation: Explanation
-    propensity: float = 1.0
+
+    @property
+    def propensity(self) -> float | None:
+        """The chance that they stand here: 1 but where exploration draws lots."""
+        return None if "exploration" in self.ranked.stages else 1.0
 
 
 @dataclass(frozen=True)

@@ -144,8 +144,9 @@ class Impression(models.Model):
     preference = models.FloatField()
     # The probability of a like that was told.
     match_score = models.FloatField()
-    # The chance that this person stood here: 1 where nothing is drawn by lot.
-    propensity = models.FloatField()
+    # The chance that this person stood here: 1 where nothing is drawn by lot; not known
+    # of a page that explores.
+    propensity = models.FloatField(null=True)
     space = models.CharField(max_length=32)
     prior = models.CharField(max_length=64)
     method = models.CharField(max_length=32)

@@ -93,6 +93,14 @@ def test_a_page_is_logged_with_all_that_explains_it(
         assert (one.propensity, one.arm) == (1.0, "try:only")
 
 
+def test_the_chance_of_a_place_drawn_by_lot_is_not_known(
+    alice: Profile, shown: list[Profile], settings: Any
+) -> None:
+    settings.RANKING = {**settings.RANKING, "exploration": 1.0}
+    look(alice)
+    assert {one.propensity for one in Impression.objects.all()} == {None}
+
+
 def test_a_page_is_logged_in_one_statement(
     alice: Profile, shown: list[Profile], django_assert_num_queries: Any
 ) -> None:
