@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="training needs requirements/vlm.txt")
 
-import torch
-
+from annotation.backends import weights
 from annotation.calibration.scaling import Floats
 from annotation.evaluation import labels
 from annotation.evaluation.cases import CELEBA, Case, Cases
@@ -21,8 +19,7 @@ from annotation.small.framing import look
 from annotation.small.heads import HEADS, SLICES, WIDTH
 from annotation.small.readout import Readout
 from annotation.training import calibrating
-from annotation.training.export import _noise, answers, export, folded
-from annotation.training.network import Encoder
+from annotation.training.export import answers
 from tests import labelled
 
 pytestmark = pytest.mark.torch
@@ -74,20 +71,15 @@ def test_a_half_is_never_calibrated_by_itself() -> None:
 
 
 def test_the_file_that_is_shipped_is_what_is_calibrated(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    torch.manual_seed(1)
-    encoder = Encoder()
-    encoder(*_noise(8))
-    network = tmp_path / "net.onnx"
-    export(folded(encoder), network)
     photos = [labelled.face(place) for place in range(5)]
     seen = [look(pixels(photo)) for photo in photos]
     fitted: list[Floats] = []
     monkeypatch.setattr(Readout, "fit", lambda logits, _: fitted.append(logits))
     monkeypatch.setattr(calibrating, "cross_fitted", lambda *_: {})
     smiling = [replace(case(smiles=True), photo=photo) for photo in photos]
-    calibrating.calibrate(network, Cases.of(smiling))
+    calibrating.calibrate(weights.NETWORK, Cases.of(smiling))
     views = np.stack([one.face for one in seen]), np.stack([one.photo for one in seen])
-    assert fitted[0] == pytest.approx(answers(network, *views)[0], abs=1e-3)
+    assert fitted[0] == pytest.approx(answers(weights.NETWORK, *views)[0], abs=1e-3)
     assert calibrating.looks(photos).room.tolist() == [one.room for one in seen]
