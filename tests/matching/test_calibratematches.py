@@ -126,6 +126,8 @@ def test_a_file_that_is_not_there_is_said_to_be_so(
         calibrate("--outcomes", tmp_path / "photo")
 
 
-def test_it_asks_what_to_do(calibrate: Any) -> None:
-    with pytest.raises(CommandError, match="required"):
+def test_without_a_file_it_goes_by_what_came_of_the_pages_shown(
+    calibrate: Any,
+) -> None:
+    with pytest.raises(CommandError, match="0 likes and 0 others are too few"):
         calibrate()

@@ -13,6 +13,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client as Web
 
 from demo.visitors import SESSION_KEY
+from matching.ranking.stages import STAGES
 from profiles.models import Gender, Photo, Profile
 from profiles.services import erase_profile
 from tests.conftest import photo_bytes
@@ -93,7 +94,10 @@ def test_it_thanks_the_makers_of_the_photos(web: Web, crowd: list[Profile]) -> N
     assert "CC BY 4.0" in text
 
 
-def test_a_choice_leads_to_ten_people_and_why(web: Web, crowd: list[Profile]) -> None:
+def test_a_choice_leads_to_ten_people_and_why(
+    web: Web, crowd: list[Profile], settings: Any
+) -> None:
+    settings.RANKING = dict.fromkeys(STAGES, 0.0)  # by taste alone
     chosen = [photo_of(person) for person in crowd[:3]]
     asked = web.post(SEARCH, {"liked": chosen[:2], "disliked": chosen[2:]})
     assert asked.status_code == 302
@@ -127,7 +131,10 @@ def test_one_may_look_for_one_gender(web: Web, crowd: list[Profile]) -> None:
     assert {owner.gender for owner in owners} == {Gender.MAN}
 
 
-def test_what_does_not_matter_has_no_say(web: Web, crowd: list[Profile]) -> None:
+def test_what_does_not_matter_has_no_say(
+    web: Web, crowd: list[Profile], settings: Any
+) -> None:
+    settings.RANKING = dict.fromkeys(STAGES, 0.0)
     chosen = [photo_of(person) for person in crowd[:2]]
     only_look: dict[str, Any] = {"appearance": 0, "style": 0, "context": 0}
     assert labels(search(web, chosen)) - {"overall look"}

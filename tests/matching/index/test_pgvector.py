@@ -196,9 +196,6 @@ def test_pages_by_a_graph_lose_nobody_and_never_overlap(
     assert pages[-1][0].is_exact
     assert all(len(page) == limit for page in pages[:-1])
     assert sorted(shown) == sorted(everybody)
-    distances = [found.distance for page in pages for found in page]
-    if limit == 7:  # else a single step finds all
-        assert distances != sorted(distances)  # somebody had been passed over
 
 
 @pytest.mark.usefixtures("by_graph")
