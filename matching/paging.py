@@ -107,9 +107,7 @@ def _opened(asked: Asked, before: frozenset[uuid.UUID]) -> _Place:
         calibrate=asked.calibrate,
     )
     fresh = {uuid.UUID(one.candidate.id): one for one in ranked}
-    people = tuple(
-        Placed(pk, one.candidate.liked_back, one.stages) for pk, one in fresh.items()
-    )
+    people = tuple(Placed(pk, one.stages, one.unsaid) for pk, one in fresh.items())
     window = Window(people, before, is_last=len(found) <= WINDOW)
     return _Place(window, fresh=fresh)
 
@@ -154,14 +152,11 @@ def _ranked(
     chances = asked.calibrate(liking)
     return [
         Ranked(
-            Candidate(
-                str(one.profile_id),
-                features[one.profile_id],
-                liked_back=one.liked_back,
-            ),
+            Candidate(str(one.profile_id), features[one.profile_id]),
             preference=float(liking[i]),
             match_score=float(chances[i]),
             stages=one.stages,
+            unsaid=one.unsaid,
         )
         for i, one in enumerate(left)
     ]

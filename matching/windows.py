@@ -21,14 +21,11 @@ KEPT_SECONDS = 1800
 
 @dataclass(frozen=True)
 class Placed:
-    """A person in their place, with what each stage has added for them.
-
-    `liked_back` are the log-odds that they like the viewer, where anything is known.
-    """
+    """A person in their place, what the stages added, and what of it is no reason."""
 
     profile_id: uuid.UUID
-    liked_back: float | None
     stages: Mapping[str, float]
+    unsaid: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,8 @@ def save(window: Window) -> str:
     """Keep a window for its later pages; returns its name."""
     name = secrets.token_urlsafe(12)
     people = [
-        [one.profile_id.hex, one.liked_back, dict(one.stages)] for one in window.people
+        [one.profile_id.hex, dict(one.stages), sorted(one.unsaid)]
+        for one in window.people
     ]
     value = [people, [pk.hex for pk in window.before], window.is_last]
     cache.keep(_owner(name), "window", value, seconds=KEPT_SECONDS)
@@ -64,7 +62,10 @@ def load(name: str) -> Window:
             "This cursor is too old; start again without it.", kind="bad-cursor"
         )
     people, before, is_last = found
-    placed = tuple(Placed(uuid.UUID(pk), *known) for pk, *known in people)
+    placed = tuple(
+        Placed(uuid.UUID(pk), stages, frozenset(unsaid))
+        for pk, stages, unsaid in people
+    )
     return Window(placed, frozenset(map(uuid.UUID, before)), is_last)
 
 

@@ -16,6 +16,10 @@ import numpy.typing as npt
 from matching.preference import Preference, sigmoid
 
 FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+
+# Log-odds from the median of those ranked together: less sets nobody apart.
+LEAST_SAID = 0.1
 
 # From log-odds by the preference alone, (n,), to probabilities of a like, (n,).
 Calibrate = Callable[[FloatArray], FloatArray]
@@ -50,23 +54,20 @@ class Ranked:
     """A candidate with their log-odds of being liked, and each stage's addend.
 
     `match_score` is the probability of a like by the preference alone: it does not
-    depend on who else is there.
+    depend on who else is there. Stages that are `unsaid` add what is usual among those
+    ranked together, or know nothing of this very person: no reason for them.
     """
 
     candidate: Candidate
     preference: float
     match_score: float
     stages: Mapping[str, float]
+    unsaid: frozenset[str] = frozenset()
 
     @property
     def score(self) -> float:
         """What the order goes by, in log-odds."""
         return sum(self.stages.values(), start=self.preference)
-
-    @property
-    def unsaid(self) -> tuple[str, ...]:
-        """Stages that add what is usual, for want of knowledge of this very person."""
-        return ("reciprocity",) if self.candidate.liked_back is None else ()
 
     @property
     def position(self) -> tuple[float, str]:
@@ -89,16 +90,26 @@ def rank(
     addends: dict[str, FloatArray] = {}
     for name, stage in (stages or {}).items():
         addends[name] = stage(candidates, sum(addends.values(), start=liking))
+    said = {name: _sets_apart(gained) for name, gained in addends.items()}
+    if "reciprocity" in said:
+        said["reciprocity"] &= np.array([c.liked_back is not None for c in candidates])
     ranked = [
         Ranked(
             candidate,
             preference=float(liking[i]),
             match_score=float(chances[i]),
             stages={name: float(gained[i]) for name, gained in addends.items()},
+            unsaid=frozenset(name for name in addends if not said[name][i]),
         )
         for i, candidate in enumerate(candidates)
     ]
     return sorted(ranked, key=lambda r: r.position)
+
+
+def _sets_apart(gained: FloatArray) -> BoolArray:
+    """Of whom (n,) it is a reason: what all gain alike says nothing of anybody."""
+    apart: BoolArray = np.abs(gained - np.median(gained)) >= LEAST_SAID
+    return apart
 
 
 def features_of(candidates: Sequence[Candidate]) -> FloatArray:

@@ -6,7 +6,8 @@ import pytest
 from matching.features import WIDTH, FloatArray
 from matching.preference import BayesianPreference
 from matching.ranking.base import Candidate, rank
-from tests.matching.ranking.people import names, person
+from matching.ranking.reciprocity import Reciprocity
+from tests.matching.ranking.people import names, person, zeros
 
 
 @pytest.fixture
@@ -79,3 +80,25 @@ def test_a_calibrated_match_score_is_made_of_the_preference_and_moves_nobody(
     )
     assert names(ranked) == ["new_bob", "ann"]
     assert [r.match_score for r in ranked] == [0.125, 0.25]
+
+
+def test_what_all_gain_alike_is_no_reason_for_anybody(
+    taste: BayesianPreference,
+) -> None:
+    everybody = people(ann=1.0, bob=0.5, cy=0.0, new_dee=0.0)
+    alike = rank(
+        everybody, preference=taste, stages={"active": lambda c, _: zeros(c) + 1}
+    )
+    assert [one.unsaid for one in alike] == [{"active"}] * 4
+    ranked = rank(everybody, preference=taste, stages={"boost": newcomers_first})
+    assert [one.unsaid for one in ranked] == [set(), *[{"boost"}] * 3]
+
+
+def test_nobody_is_said_to_like_back_of_whom_it_is_not_known(
+    taste: BayesianPreference,
+) -> None:
+    known = [person("ann", liked_back=3.0), person("bob", liked_back=-3.0)]
+    stages = {"reciprocity": Reciprocity(1.0)}
+    ranked = rank([*known, person("cy")], preference=taste, stages=stages)
+    unsaid = {one.candidate.id: one.unsaid for one in ranked}
+    assert unsaid == {"ann": set(), "bob": set(), "cy": {"reciprocity"}}
