@@ -37,7 +37,7 @@ class Weights:
     reciprocity: float = 1.0
     recency: float = 1.0
     recency_half_life_days: float = 7.0
-    exposure: float = 2.0
+    exposure: float = 1.75
     exposure_cap: float = 0.4  # times what the average person can expect
     exploration: float = 0.0
     diversity: float = 0.3

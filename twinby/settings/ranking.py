@@ -11,7 +11,7 @@ WEIGHTS = {
     "recency_half_life_days": env_float(
         "TWINBY_RECENCY_HALF_LIFE_DAYS", 7.0, least=0.01
     ),
-    "exposure": env_float("TWINBY_EXPOSURE", 2.0, least=0.0),
+    "exposure": env_float("TWINBY_EXPOSURE", 1.75, least=0.0),
     "exposure_cap": env_float("TWINBY_EXPOSURE_CAP", 0.4, least=0.01),
     "exploration": env_float("TWINBY_EXPLORATION", 0.0, least=0.0),
     "diversity": env_float("TWINBY_DIVERSITY", 0.3, least=0.0),
