@@ -141,6 +141,6 @@ def test_who_is_liked_a_lot_makes_room(
     page = daily(alice, Query())
     assert ids(page)[-1] == first
     assert page.matches[-1].ranked.stages["exposure"] == pytest.approx(
-        -1.75 * np.log(9 / 0.4)  # all that nine people can expect: nine times the average
+        -1.75 * np.log(9 / 0.4)  # nine people's likes: nine times the mean
     )
     assert len(page.matches) == len(crowd)
