@@ -74,14 +74,15 @@ def ensure_postgres(state: State, wheel: Path, *, durable: bool = True) -> str:
 
 def running_postgres(state: State) -> str | None:
     """The URL of this state's Postgres where it is up, else None."""
-    process.wait_until(
+    settled = process.wait_until(
         lambda: _ready(state) or not _alive(state), seconds=START_SECONDS
     )
-    if not _alive(state):
+    if _ready(state):
+        return _url(state)
+    # Whoever looks after it may have begun to start it again since it was looked at.
+    if settled or not _alive(state):
         return None
-    if not _ready(state):
-        raise Problem(f"Postgres does not get ready: see {state.log('postgres')}.")
-    return _url(state)
+    raise Problem(f"Postgres does not get ready: see {state.log('postgres')}.")
 
 
 def stop_postgres(state: State) -> None:
