@@ -164,13 +164,8 @@ def _page(
         label=query.until,
     )
     ranked, next_cursor = paging.page(asked, cursors.read(query.cursor))
-    if query.examples:
-        matches = [explain(space, preference, one) for one in ranked]
-    else:
-        two = tastes.in_two(preference)
-        matches = [_by_people(explain(space, two, one)) for one in ranked]
     return Page(
-        matches=matches,
+        matches=_explained(query, space, preference, ranked),
         wishes=wishes(space, preference=preference),
         space=space,
         prior=preference.prior.version,
@@ -180,6 +175,19 @@ def _page(
         arm=arm_of(viewer),
         labels=taught,
     )
+
+
+def _explained(
+    query: Query,
+    space: FeatureSpace,
+    preference: LinearPreference,
+    ranked: Sequence[Ranked],
+) -> list[Match]:
+    """By the photos that were given; by people, whom nothing names, if none were."""
+    if query.examples:
+        return [explain(space, preference, one) for one in ranked]
+    two = tastes.in_two(preference)
+    return [_by_people(explain(space, two, one)) for one in ranked]
 
 
 def explain(space: FeatureSpace, preference: LinearPreference, ranked: Ranked) -> Match:

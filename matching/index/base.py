@@ -26,7 +26,6 @@ FloatArray = npt.NDArray[np.floating]
 class Effort(Enum):
     """How much may be read to find the nearest."""
 
-    QUICK = "quick"  # some of the nearest may be passed over
     THOROUGH = "thorough"  # hardly anybody is
     EXACT = "exact"  # nobody is
 

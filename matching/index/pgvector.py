@@ -38,7 +38,8 @@ MOST_STEPS = 1_000_000
 MOST_SEEN, MOST_PREFETCH = 0.75, 2_000
 # What a half rounds away is too small for a half's exponent.
 SCALE = 2048
-BREADTH = {Effort.QUICK: 200, Effort.THOROUGH: 500}
+# Candidates that a graph keeps in view (ef_search): decision 14.
+BREADTH = 500
 
 
 # A query as two texts: the numbers as halves, and what these round away.
@@ -98,7 +99,7 @@ class PgvectorIndex:
             found = None
             if effort is not Effort.EXACT:
                 estimate = self._estimate(gender, rows)
-                found = _by_graph(halves, rows, k, out, BREADTH[effort], estimate)
+                found = _by_graph(halves, rows, k, out, BREADTH, estimate)
             hits += _by_scan(halves, rows, k, out) if found is None else found
         return sorted(hits)[:k]
 

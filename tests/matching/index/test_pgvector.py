@@ -184,7 +184,7 @@ def test_pages_by_a_graph_lose_nobody_and_never_overlap(
     limit: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(pgvector.BREADTH, Effort.THOROUGH, 1)
+    monkeypatch.setattr(pgvector, "BREADTH", 1)
     monkeypatch.setattr(pgvector, "MORE_FETCHED", 0)
     build()
     pages: list[list[Found]] = []
