@@ -126,7 +126,7 @@ def pgvector_defaults(
         index = f"CREATE INDEX ON {TABLE} USING hnsw (vector halfvec_ip_ops)"
         _, built = timed(lambda: cursor.execute(index))
         cursor.execute(f"ANALYZE {TABLE}")
-        condition = passing(space.pk, wanted.genders[0], wanted)
+        condition = passing(space.pk, wanted.genders, wanted)
         order = f" ORDER BY vector <#> %s::halfvec({STORED_WIDTH}) LIMIT {K}"
         nearest = "".join(["SELECT profile_id FROM ", TABLE, " WHERE ", condition.text])
 

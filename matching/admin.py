@@ -78,7 +78,7 @@ class SpaceAdmin(LookOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Space]:
         spaces: QuerySet[Space] = super().get_queryset(request)
-        return spaces.defer("content").annotate(people=Count("vectors"))
+        return spaces.defer("content", "sketch").annotate(people=Count("vectors"))
 
     @admin.display(ordering="people")
     def people(self, space: Any) -> int:

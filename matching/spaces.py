@@ -62,7 +62,7 @@ def sightings_in(
 def active_space() -> Space:
     """The space that searches use; a neutral one where none was ever fitted."""
     # Its content is large, and cached by version: see feature_space.
-    active = Space.objects.filter(status=Space.Status.ACTIVE).defer("content")
+    active = Space.objects.filter(status=Space.Status.ACTIVE).defer("content", "sketch")
     return active.first() or _found_space()
 
 
@@ -105,7 +105,7 @@ def live_spaces() -> list[Space]:
     One that is being built by a head which cannot be loaded here hinders nobody: who
     is missing from it is found once it is active.
     """
-    live = Space.objects.exclude(status=Space.Status.RETIRED).defer("content")
+    live = Space.objects.exclude(status=Space.Status.RETIRED).defer("content", "sketch")
     return [
         space
         for space in live.filter(content__schema_version=SCHEMA_VERSION)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,32 +33,46 @@ class Sql:
         return Sql(self.text + other.text, self.values + other.values)
 
 
-def passing(space_id: int, gender: str, wanted: Filter) -> Sql:
-    """People of one gender in a space who pass, as conditions joined by AND.
+def passing(space_id: int, genders: Sequence[str], wanted: Filter) -> Sql:
+    """People of some genders in a space who pass, as conditions joined by AND.
+
+    Of one gender, it is said so that a graph or an index of this gender is found by it.
 
     Numbers that an index must know at planning time are written out, as Django binds
     all values on the client.
     """
     told = Sql(
-        "space_id = %s AND gender = %s AND client = %s"
+        f"space_id = %s AND gender {_one_of(genders)} AND client = %s"
         " AND birth_date > %s AND birth_date <= %s"
         " AND sought_age_min <= %s AND sought_age_max >= %s"
         " AND seeking @> ARRAY[%s]::varchar[]" + SMOKES[wanted.smokes],
         (
-            *(space_id, gender, wanted.client, wanted.born_after, wanted.born_until),
+            *(space_id, *genders, wanted.client, wanted.born_after, wanted.born_until),
             *(wanted.sought_age, wanted.sought_age, wanted.seeking),
         ),
     )
     return told + _within(wanted.circle) + _wished(wanted)
 
 
+def _one_of(values: Sequence[str]) -> str:
+    return "= %s" if len(values) == 1 else f"IN ({', '.join(['%s'] * len(values))})"
+
+
 def without(exclude: Collection[uuid.UUID]) -> Sql:
     """Nobody of these: one text for all of them, which Postgres hashes once."""
     if not exclude:
         return Sql("")
-    # A list of UUIDs would take ten times as long to write, and an array to plan.
-    ids = "{" + ",".join([f"{pk.int:032x}" for pk in exclude]) + "}"
-    return Sql(" AND profile_id NOT IN (SELECT unnest(%s::uuid[]))", (ids,))
+    return Sql(" AND profile_id NOT IN (SELECT unnest(%s::uuid[]))", (_array(exclude),))
+
+
+def among(ids: Collection[uuid.UUID]) -> Sql:
+    """Nobody but these."""
+    return Sql(" AND profile_id = ANY(%s::uuid[])", (_array(ids),))
+
+
+def _array(ids: Collection[uuid.UUID]) -> str:
+    """A list of UUIDs would take ten times as long to write, and an array to plan."""
+    return "{" + ",".join([f"{pk.int:032x}" for pk in ids]) + "}"
 
 
 def _within(circle: Circle | None) -> Sql:

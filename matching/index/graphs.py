@@ -1,4 +1,4 @@
-"""Graphs (HNSW) over the vectors of one gender in one space: built, known, dropped.
+"""Graphs (HNSW) over the sketches of one gender in one space: built, known, dropped.
 
 A graph of everybody would find a gender's people slowly, and some not at all. Where few
 are, none is needed: reading all of them is as quick, and exact.
@@ -11,15 +11,16 @@ from contextlib import contextmanager
 
 from django.db import connection
 
+from matching.index import sketches
 from matching.models import PersonVector, Space
 
 # Below it a search reads everybody in no more time than a graph would take.
 LEAST_PEOPLE = 10_000
 # Edges a node, and how far its neighbours are looked for: measured, decision 14.
-EDGES = 32
-BREADTH = 128
-# A build that fits in memory is many times as quick; a row takes some 2 KB of it.
-MEMORY_BYTES_PER_PERSON = 2_500
+EDGES = 16
+BREADTH = 64
+# A build that fits in memory is many times as quick; a row takes some 1 KB of it.
+MEMORY_BYTES_PER_PERSON = 1_250
 LEAST_MEMORY_MB, MOST_MEMORY_MB = 64, 4_096
 PREFIX = "personvector_graph"
 
@@ -47,6 +48,8 @@ def build_missing(space: Space) -> list[str]:
             for gender, people in _genders(space)
             if people >= LEAST_PEOPLE and name_of(space.pk, gender) not in usable
         }
+        if missing:
+            sketches.define(space)
         for name, (gender, people) in missing.items():
             _drop([name])
             _build(name, space.pk, gender, people)
@@ -63,6 +66,8 @@ def drop_unused() -> list[str]:
     used = set(PersonVector.objects.values_list("space_id", flat=True).distinct())
     unused = [name for name in sorted(_graphs()) if _space_id(name) not in used]
     _drop(unused)
+    for space_id in {_space_id(name) for name in unused}:
+        sketches.forget(space_id)
     return unused
 
 
@@ -114,7 +119,7 @@ def _build(name: str, space_id: int, gender: str, people: int) -> None:
         try:
             cursor.execute(
                 f"CREATE INDEX {_concurrently()} {quoted} ON matching_personvector"
-                " USING hnsw (vector halfvec_ip_ops)"
+                " USING hnsw (sketch halfvec_ip_ops)"
                 f" WITH (m = {EDGES}, ef_construction = {BREADTH}) WHERE {condition}",
                 [gender],
             )

@@ -8,26 +8,28 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import psycopg
-from django.core.exceptions import EmptyResultSet
-from django.db import connection, models, transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from matching.features import STORED_WIDTH
 from matching.index.base import Effort, Entry, Filter, Hit
 from matching.index.conditions import Sql, passing, without
 from matching.index.graphs import name_of
+from matching.index.sketch import SKETCH_WIDTH
+from matching.index.sketches import sketch_of
 from matching.models import PersonVector, Space
 
 # The partial index `personvector_sample` holds one person in so many: its condition
 # is written out, as below, where it is to be used.
 SAMPLED = 64
-# So many more than asked for are taken from a graph and scored exactly.
-MORE_FETCHED = 60
+# So many are taken from a graph at least, and scored exactly: decision 14. Where more
+# are asked for, so many times as many.
+LEAST_FETCHED, FETCH_FACTOR = 400, 2
 # So many times what is asked for is scanned where some are excluded.
 SCAN_FACTOR = 3
 # What it costs to read a row that passes, and to take a step in a graph: microseconds
@@ -39,11 +41,13 @@ MOST_SEEN, MOST_PREFETCH = 0.75, 2_000
 # What a half rounds away is too small for a half's exponent.
 SCALE = 2048
 # Candidates that a graph keeps in view (ef_search): decision 14.
-BREADTH = 500
+BREADTH = 400
 
 
 # A query as two texts: the numbers as halves, and what these round away.
 Halves = tuple[str, str]
+# Who, and how far away.
+Row = tuple[uuid.UUID, float]
 
 
 @dataclass(frozen=True)
@@ -95,28 +99,35 @@ class PgvectorIndex:
         halves, out = _halves(query), frozenset(exclude)
         hits: list[Hit] = []
         for gender in wanted.genders:
-            rows = passing(self._space.pk, gender, wanted)
-            found = None
-            if effort is not Effort.EXACT:
-                estimate = self._estimate(gender, rows)
-                found = _by_graph(halves, rows, k, out, BREADTH, estimate)
+            rows = passing(self._space.pk, [gender], wanted)
+            graph = None if effort is Effort.EXACT else self._graph(query, gender, rows)
+            found = graph.nearest(halves, k, out) if graph else None
             hits += _by_scan(halves, rows, k, out) if found is None else found
-        return sorted(hits)[:k]
+        return sorted(hits)[:k] if len(wanted.genders) > 1 else hits
 
     def count(self, wanted: Filter) -> int:
-        return sum(
-            _rows(
-                Sql("SELECT count(*) FROM matching_personvector WHERE ")
-                + passing(self._space.pk, gender, wanted)
-            )[0][0]
-            for gender in wanted.genders
+        if not wanted.genders:
+            return 0
+        counted = Sql("SELECT count(*) FROM matching_personvector WHERE ")
+        rows = counted + passing(self._space.pk, wanted.genders, wanted)
+        return int(_rows(rows)[0][0])
+
+    def _graph(
+        self, query: npt.NDArray[np.float32], gender: str, rows: Sql
+    ) -> _Graph | None:
+        """None where there is no graph that could be used."""
+        estimate = self._estimate(gender, rows)
+        if estimate is None:
+            return None
+        sketch = sketch_of(self._space.pk).of_query(query)
+        nearest = Sql(
+            f" ORDER BY sketch <#> %s::halfvec({SKETCH_WIDTH}) LIMIT ",
+            (_text(sketch),),
         )
+        return _Graph(rows + nearest, estimate)
 
     def _estimate(self, gender: str, rows: Sql) -> Estimate | None:
-        """By a sample, as the planner knows nothing of how ages go together.
-
-        None where there is no graph that could be used.
-        """
+        """By a sample, as the planner knows nothing of how ages go together."""
         found = _rows(
             Sql(
                 "SELECT c.reltuples, (SELECT count(*) FROM matching_personvector"
@@ -132,69 +143,65 @@ class PgvectorIndex:
         return Estimate(found[0][0], found[0][1] * SAMPLED) if found else None
 
 
-def _by_graph(
-    query: Halves,
-    rows: Sql,
-    k: int,
-    exclude: frozenset[uuid.UUID],
-    breadth: int,
-    estimate: Estimate | None,
-) -> list[Hit] | None:
-    """The nearest k of many, scored exactly; None where a scan is cheaper or needed.
+@dataclass(frozen=True)
+class _Graph:
+    """A way to those who pass, the nearest by sketch `first`."""
 
-    Excluded people are left out here: to tell Postgres of ten thousand takes it as long
-    as the search. Few of the nearest may be among them, or, where they are the nearest
-    themselves, all.
-    """
-    if estimate is None:
+    first: Sql
+    estimate: Estimate
+
+    def nearest(
+        self, query: Halves, k: int, exclude: frozenset[uuid.UUID]
+    ) -> list[Hit] | None:
+        """The nearest k, scored exactly; None where a scan is cheaper or needed.
+
+        Excluded people are left out here: to tell Postgres of ten thousand takes it as
+        long as the search. Few of the nearest may be among them, or, where they are the
+        nearest themselves, all.
+        """
+        seen = min(len(exclude) / max(self.estimate.passing, 1), MOST_SEEN)
+        fewest = max(LEAST_FETCHED, FETCH_FACTOR * k)
+        for prefetch in (int(fewest / (1 - seen)), fewest + len(exclude)):
+            most_steps = self._affordable_steps(prefetch)
+            if not most_steps:
+                return None
+            near = self._near(query, prefetch, most_steps)
+            if len(near) < prefetch:
+                return None  # whoever was not reached may be anywhere: all are read
+            kept = [(pk, distance) for pk, distance in near if pk not in exclude]
+            if len(kept) >= k:
+                return _hits(kept, k, is_exact=False)
         return None
-    seen = min(len(exclude) / max(estimate.passing, 1), MOST_SEEN)
-    fewest = k + MORE_FETCHED
-    for prefetch in (int(fewest / (1 - seen)), fewest + len(exclude)):
-        most_steps = _affordable_steps(prefetch, breadth, estimate)
-        if not most_steps:
-            return None
-        near = _near(query, rows, prefetch, breadth, most_steps)
-        if len(near) < prefetch:
-            return None  # whoever was not reached may be anywhere: all are read
-        hits = [hit for hit in near if hit.id not in exclude]
-        if len(hits) >= k:
-            return hits[:k]
-    return None
 
+    def _affordable_steps(self, prefetch: int) -> int:
+        """As many steps as cost no more than a scan; 0 if these will not do."""
+        passing = self.estimate.passing
+        if prefetch >= min(passing, MOST_PREFETCH):
+            return 0
+        needed = max(BREADTH, prefetch * self.estimate.people / passing)
+        affordable = min(passing * ROW_COST / STEP_COST, MOST_STEPS)
+        return max(int(affordable), BREADTH) if needed < affordable else 0
 
-def _affordable_steps(prefetch: int, breadth: int, estimate: Estimate) -> int:
-    """As many steps as cost no more than a scan; 0 if these will not do."""
-    if prefetch >= min(estimate.passing, MOST_PREFETCH):
-        return 0
-    needed = max(breadth, prefetch * estimate.people / estimate.passing)
-    affordable = min(estimate.passing * ROW_COST / STEP_COST, MOST_STEPS)
-    return max(int(affordable), breadth) if needed < affordable else 0
-
-
-def _near(
-    query: Halves, rows: Sql, limit: int, breadth: int, most_steps: int
-) -> list[Hit]:
-    """About the nearest, by their exact distances; fewer if the steps did not do."""
-    order = f" ORDER BY vector <#> %s::halfvec({STORED_WIDTH}) LIMIT %s"
-    near = (
-        Sql("SELECT profile_id, vector FROM matching_personvector WHERE ")
-        + rows
-        + Sql(order, (query[0], limit))
-    )
-    whole = (
-        Sql("WITH near AS MATERIALIZED (")
-        + near
-        + Sql(") SELECT profile_id, ")
-        + _distances(query)
-        + Sql(" FROM near")
-    )
-    with transaction.atomic():
-        _set_up_graph(breadth, most_steps)
-        found = _rows(whole)
-        # Nothing was written: so the settings end here, within any transaction.
-        transaction.set_rollback(True)
-    return sorted(Hit(distance, pk, is_exact=False) for pk, distance in found)
+    def _near(self, query: Halves, limit: int, most_steps: int) -> list[Row]:
+        """About the nearest, by exact distances; fewer if the steps did not do."""
+        near = (
+            Sql("SELECT profile_id, vector FROM matching_personvector WHERE ")
+            + self.first
+            + Sql("%s", (limit,))
+        )
+        whole = (
+            Sql("WITH near AS MATERIALIZED (")
+            + near
+            + Sql(") SELECT profile_id, ")
+            + _distances(query)
+            + Sql(" FROM near")
+        )
+        with transaction.atomic():
+            _set_up_graph(BREADTH, most_steps)
+            found = _rows(whole)
+            # Nothing was written: so the settings end here, within any transaction.
+            transaction.set_rollback(True)
+        return found
 
 
 def _set_up_graph(breadth: int, most_steps: int) -> None:
@@ -224,13 +231,13 @@ def _by_scan(
     """
     limit = SCAN_FACTOR * k if exclude else k
     nearest = _scanned(query, rows, limit)
-    hits = [hit for hit in nearest if hit.id not in exclude]
-    if len(hits) >= k or len(nearest) < limit:
-        return hits[:k]
-    return _scanned(query, rows + without(exclude), k)
+    kept = [(pk, distance) for pk, distance in nearest if pk not in exclude]
+    if len(kept) < k and len(nearest) == limit:
+        kept = _scanned(query, rows + without(exclude), k)
+    return _hits(kept, k, is_exact=True)
 
 
-def _scanned(query: Halves, rows: Sql, limit: int) -> list[Hit]:
+def _scanned(query: Halves, rows: Sql, limit: int) -> list[Row]:
     scored = (
         Sql("SELECT profile_id, ")
         + _distances(query)
@@ -238,7 +245,13 @@ def _scanned(query: Halves, rows: Sql, limit: int) -> list[Hit]:
         + rows
     )
     whole = scored + Sql(" ORDER BY distance, profile_id LIMIT %s", (limit,))
-    return [Hit(distance, pk) for pk, distance in _rows(whole)]
+    return _rows(whole)
+
+
+def _hits(rows: list[Row], k: int, *, is_exact: bool) -> list[Hit]:
+    """The first k of these; hundreds of `Hit`s would take long to compare."""
+    first = sorted(rows, key=itemgetter(1, 0))[:k]
+    return [Hit(distance, pk, is_exact=is_exact) for pk, distance in first]
 
 
 def _distances(query: Halves) -> Sql:
@@ -262,24 +275,6 @@ def _halves(query: npt.NDArray[np.float32]) -> Halves:
 
 def _text(halves: npt.NDArray[np.float16]) -> str:
     return "[" + ",".join(map(repr, halves.astype(np.float64).tolist())) + "]"
-
-
-def read_vectors(
-    rows: models.QuerySet[PersonVector],
-) -> dict[uuid.UUID, npt.NDArray[np.float64]]:
-    """The (768,) of each person, in binary form: text takes as long as the search."""
-    connection.ensure_connection()
-    try:
-        text, values = rows.values_list("profile_id", "vector").query.sql_with_params()
-    except EmptyResultSet:  # nobody was asked for
-        return {}
-    # Django's own cursors bind on the client, which knows no binary form.
-    with connection.cursor() as client, psycopg.Cursor(connection.connection) as cursor:
-        cursor.execute(client.mogrify(text, values).encode(), binary=True)
-        # A halfvec comes as its width, two bytes of nothing, and the numbers.
-        return {
-            pk: np.frombuffer(raw[4:], ">f2").astype(np.float64) for pk, raw in cursor
-        }
 
 
 def _rows(sql: Sql) -> list[tuple[Any, ...]]:

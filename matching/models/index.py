@@ -8,6 +8,7 @@ from django.db.models import Q, Value
 from pgvector.django import HalfVectorField
 
 from matching.features import STORED_WIDTH, FeatureSpace
+from matching.index.sketch import SKETCH_WIDTH
 from profiles.models import Gender, Profile
 
 HEAD_FOLDER = "heads"
@@ -85,6 +86,8 @@ class Space(models.Model):
     # {"mean": …, "scale": …, …}: FeatureSpace.to_dict().
     content = models.JSONField()
     photos = models.PositiveIntegerField(default=0)
+    # index.sketch.Sketch.to_bytes(), from the first graph on. It stays as it is.
+    sketch = models.BinaryField(null=True)
     status = models.CharField(max_length=8, choices=Status, default=Status.BUILDING)
     created_at = models.DateTimeField(auto_now_add=True)
     activated_at = models.DateTimeField(null=True, blank=True)
@@ -111,6 +114,8 @@ class PersonVector(models.Model):
     space = models.ForeignKey(Space, models.CASCADE, related_name="vectors")
     # [visual 512 ; attributes 132 ; slack ; zeros]: features.pack.
     vector = HalfVectorField(dimensions=STORED_WIDTH)
+    # Of the vector, by a trigger, once there are many in the space: index.sketches.
+    sketch = HalfVectorField(dimensions=SKETCH_WIDTH, null=True, editable=False)
     # {"eyewear.glasses": 0.93}: what can be seen of the person, for hard wishes.
     presence = models.JSONField(default=dict)
     photos = models.PositiveSmallIntegerField(default=0)

@@ -9,7 +9,7 @@ from django.db import transaction
 
 from annotation import services as annotation
 from annotation.schema import SCHEMA_VERSION
-from matching import acceptance, heads, selectors
+from matching import acceptance, heads, staleness
 from matching.features import (
     VISUAL_WIDTH,
     FeatureSpace,
@@ -167,7 +167,7 @@ def activate_head(name: str, *, force: bool = False, step: Step | None = None) -
     annotator = annotation.active_version().name
     projection = _activatable(name, annotator, force=force)
     space = _begun(projection) or _building(_fitted(projection))
-    _index(selectors.missing(space), space, step=step)
+    _index(staleness.missing(space), space, step=step)
     if not force:
         _refuse_fewer_people(space)
     graphs.build_missing(space)
@@ -224,7 +224,7 @@ def index_person(profile_id: uuid.UUID) -> None:
 def sweep(*, limit: int | None = None) -> int:
     """Index whom a lost message left out of date, `limit` at most; returns how many."""
     space = active_space()
-    due = selectors.out_of_date(space, annotator=feature_space(space).model)
+    due = staleness.out_of_date(space, annotator=feature_space(space).model)
     ids = list(due.order_by("pk").values_list("pk", flat=True).distinct()[:limit])
     for profile_id in ids:
         index_person(profile_id)

@@ -316,3 +316,65 @@ class TestAgainstTheOracle(TestCase):
             across
         )
         return 6371.0088 * math.acos(min(1.0, cosine))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"status": Profile.Status.PAUSED},
+        {"status": Profile.Status.BLOCKED},
+        {"consented_at": None},
+        {"gender": Gender.MAN},
+        {"seeking": [Gender.MAN]},
+        {"birth_date": dt.date(1950, 1, 1)},
+        {"sought_age_max": 20},
+        {"smokes": True},
+    ],
+)
+@pytest.mark.parametrize("met", ["never", "avoids", "is avoided"])
+def test_the_last_look_sees_what_a_whole_search_would(
+    alice: Profile, add: MakeFound, changed: dict[str, Any], met: str
+) -> None:
+    one = add()
+    if met != "never":
+        blocker, blocked = (one, alice) if met == "avoids" else (alice, one)
+        blocker.avoided.add(blocked)
+    Profile.objects.filter(pk=one.pk).update(**changed)
+    filters = Filters(age_min=20, age_max=60, smokes=False)
+    space = spaces.active_space()
+    rows = selectors.eligible(alice, space=space, filters=filters)
+    still = selectors.still_eligible(
+        alice, space=space, filters=filters, profile_ids=[one.pk, alice.pk]
+    )
+    assert list(still) == list(rows.values_list("profile_id", flat=True))
+    assert list(still) == ([] if changed or met != "never" else [one.pk])
+
+
+def test_the_last_look_leaves_out_who_has_no_published_photo_or_another_client(
+    alice: Profile, add: MakeFound, make_person: MakePerson, space: Space
+) -> None:
+    unpublished, stranger = add(), add()
+    unpublished.photos.all().delete()
+    other = Client.objects.create(name="other", secret_hash="x")
+    Profile.objects.filter(pk=stranger.pk).update(client=other)
+    still = selectors.still_eligible(
+        alice,
+        space=space,
+        filters=Filters(),
+        profile_ids=[unpublished.pk, stranger.pk],
+    )
+    assert still == {}
+
+
+def test_the_last_look_leaves_out_the_excluded(
+    alice: Profile, add: MakeFound, space: Space
+) -> None:
+    one, other = add(), add()
+    still = selectors.still_eligible(
+        alice,
+        space=space,
+        filters=Filters(exclude=frozenset({one.pk})),
+        profile_ids=[one.pk, other.pk],
+    )
+    assert list(still) == [other.pk]

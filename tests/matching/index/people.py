@@ -18,6 +18,9 @@ CLIENT = uuid.UUID(int=1)
 OTHER_CLIENT = uuid.UUID(int=2)
 DAY = dt.date(2026, 1, 1)
 RADIUS = 4.0
+# Real people differ by few directions, too.
+SPREAD = 0.985 ** np.arange(WIDTH)
+SPREAD /= np.linalg.norm(SPREAD)
 # Beside the antimeridian, across it, at the pole, and far away.
 PLACES = ((-17.0, 179.9), (-17.0, -179.9), (89.95, 0.0), (51.5, -0.1), (None, None))
 WANTED = Filter(
@@ -56,7 +59,7 @@ def woman(rng: np.random.Generator, **fields: Any) -> Entry:
         "sought_age_max": 120,
         **fields,
     }
-    features = rng.normal(size=WIDTH) / np.sqrt(WIDTH)
+    features = rng.normal(size=WIDTH) * SPREAD
     pk = uuid.UUID(bytes=rng.bytes(16))
     return Entry(pk, vector(features), Declared(**told), shown)
 

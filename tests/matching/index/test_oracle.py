@@ -63,7 +63,7 @@ class TestAgainstTheOracle(TestCase):
         expected = [hit for hit in everybody if hit.id not in out]
         # A row then costs more than any number of steps, or less.
         with mock.patch.multiple(
-            pgvector, ROW_COST=1e9 if by_graph else 0.0, MORE_FETCHED=1
+            pgvector, ROW_COST=1e9 if by_graph else 0.0, LEAST_FETCHED=1
         ):
             hits = self.index.search(asked, wanted, k=k, exclude=out)
         assert len(hits) == min(k, len(expected))
@@ -98,7 +98,7 @@ class TestAgainstTheOracle(TestCase):
         many = mock.patch.object(
             pgvector.PgvectorIndex, "_estimate", return_value=Estimate(1e4, 1e4)
         )
-        with many, mock.patch.multiple(pgvector, ROW_COST=1e9, MORE_FETCHED=1):
+        with many, mock.patch.multiple(pgvector, ROW_COST=1e9, LEAST_FETCHED=1):
             for seed in range(10):
                 asked = query(np.random.default_rng(seed))
                 hits = self.index.search(asked, WIDE, k=10)
@@ -108,7 +108,7 @@ class TestAgainstTheOracle(TestCase):
         assert np.mean(shares) >= 0.98
 
     def test_nothing_of_the_graphs_settings_stays_behind(self) -> None:
-        with mock.patch.multiple(pgvector, ROW_COST=1e9, MORE_FETCHED=1):
+        with mock.patch.multiple(pgvector, ROW_COST=1e9, LEAST_FETCHED=1):
             self.index.search(query(np.random.default_rng(0)), WIDE, k=3)
         with connection.cursor() as cursor:
             cursor.execute("SELECT current_setting('enable_sort')")

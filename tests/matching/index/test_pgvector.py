@@ -35,7 +35,7 @@ def by_graph(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every search that can goes by a graph, however few people there are."""
     monkeypatch.setattr(graphs, "LEAST_PEOPLE", 1)
     monkeypatch.setattr(pgvector, "ROW_COST", 1e9)
-    monkeypatch.setattr(pgvector, "MORE_FETCHED", 1)
+    monkeypatch.setattr(pgvector, "LEAST_FETCHED", 1)
 
 
 def build() -> list[str]:
@@ -185,7 +185,7 @@ def test_pages_by_a_graph_lose_nobody_and_never_overlap(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pgvector, "BREADTH", 1)
-    monkeypatch.setattr(pgvector, "MORE_FETCHED", 0)
+    monkeypatch.setattr(pgvector, "FETCH_FACTOR", 1)
     build()
     pages: list[list[Found]] = []
     shown: list[uuid.UUID] = []

@@ -1,0 +1,107 @@
+"""How people of each space are sketched: by the database itself.
+
+A function of the space makes a vector's sketch, and a trigger (migration 0009) calls it
+whenever a vector is written, so that no sketch is ever behind its vector.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from django.db import connection, transaction
+from django.db.models import F
+
+from matching.index.sketch import Sketch
+from matching.index.vectors import read_vectors
+from matching.models import Space
+
+# Enough people to know by which directions they differ most.
+SAMPLE_PEOPLE = 20_000
+# Rows are locked while they are sketched; so only few at a time.
+BATCH = 1_000
+
+# It writes `Sketch` out in full.
+DEFINITION = """
+CREATE OR REPLACE FUNCTION {name}(stored halfvec) RETURNS halfvec
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path FROM CURRENT AS $$
+DECLARE
+    short float8[] := ARRAY(
+        SELECT -(stored <#> direction) - middle
+        FROM unnest('{basis}'::halfvec[], '{centre}'::float8[]) AS b(direction, middle)
+    );
+    square float8 := (SELECT sum(part * part) FROM unnest(short) part);
+BEGIN
+    RETURN short || sqrt(greatest(0, {length} ^ 2 - square));
+END $$
+"""
+FILL = """
+WITH batch AS (
+    SELECT id FROM matching_personvector WHERE space_id = %s AND id > %s
+    ORDER BY id LIMIT %s
+), filled AS (
+    UPDATE matching_personvector v SET sketch = {name}(vector)
+    FROM batch WHERE v.id = batch.id AND v.sketch IS NULL
+)
+SELECT max(id) FROM batch
+"""
+
+
+def define(space: Space) -> None:
+    """Sketch everybody in this space, and whoever comes: fitted once and for all."""
+    found = Space.objects.filter(pk=space.pk)
+    if found.filter(sketch=None).exists():
+        found.update(sketch=Sketch.fit(_sample(space)).to_bytes())
+    with transaction.atomic(), connection.cursor() as cursor:
+        # Whoever writes a vector either is done, and is sketched below, or waits.
+        cursor.execute("LOCK TABLE matching_personvector IN SHARE ROW EXCLUSIVE MODE")
+        cursor.execute(_definition(space.pk))
+    _fill(space.pk)
+
+
+@lru_cache(maxsize=4)
+def sketch_of(space_id: int) -> Sketch:
+    """How people of this space are sketched; only once it is defined."""
+    kept = Space.objects.values_list("sketch", flat=True).get(pk=space_id)
+    return Sketch.from_bytes(bytes(kept or b""))
+
+
+def forget(space_id: int) -> None:
+    """Nobody of this space is sketched any more."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP FUNCTION IF EXISTS {_function(space_id)}(halfvec)")
+
+
+def _function(space_id: int) -> str:
+    return f"personvector_sketch_{int(space_id)}"
+
+
+def _definition(space_id: int) -> str:
+    sketch = sketch_of(space_id)
+    rows = ",".join(f'"[{_listed(row)}]"' for row in sketch.basis)
+    return DEFINITION.format(
+        name=_function(space_id),
+        basis=f"{{{rows}}}",
+        centre=f"{{{_listed(sketch.centre)}}}",
+        length=sketch.length,
+    )
+
+
+def _listed(numbers: npt.NDArray[np.float16]) -> str:
+    return ",".join(f"{number:.5g}" for number in numbers.tolist())
+
+
+def _fill(space_id: int) -> None:
+    fill, last = FILL.format(name=_function(space_id)), 0
+    with connection.cursor() as cursor:
+        while last is not None:
+            cursor.execute(fill, [space_id, last, BATCH])
+            last = cursor.fetchone()[0]
+
+
+def _sample(space: Space) -> npt.NDArray[np.float64]:
+    """Vectors (n, 768) of people as good as drawn by lot."""
+    step = max(1, space.vectors.count() // SAMPLE_PEOPLE)
+    drawn = space.vectors.annotate(turn=F("id") % step).filter(turn=0)
+    return np.stack([*read_vectors(drawn).values()])
