@@ -20,8 +20,9 @@ from matching.seeding.seeder import Seeder
 from matching.seeding.sources import RealPairs, real_pairs
 from twinby.progress import Progress
 
-# Enough to measure the population by: the rest is made in the space of these.
-FITTED_TO = 2_000
+# Enough to measure the population by: the rest is made in the space of these, and by
+# their sketch.
+FITTED_TO = 20_000
 MEGABYTE = 1024 * 1024
 
 
@@ -36,6 +37,7 @@ def crowd(count: int) -> Iterator[dict[str, Any]]:
         first = min(FITTED_TO, count)
         seed(first, real)
         services.fit_feature_space()
+        graphs.build_missing(spaces.active_space())
         _, seconds = timed(lambda: seed(count - first, real))
         with connection.cursor() as cursor:
             cursor.execute("VACUUM ANALYZE")

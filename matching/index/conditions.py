@@ -33,29 +33,34 @@ class Sql:
         return Sql(self.text + other.text, self.values + other.values)
 
 
+def of(space_id: int, genders: Sequence[str], seeking: str) -> Sql:
+    """People of some genders in a space who seek one.
+
+    What graphs and indexes are partial by must be said in the same words to find them.
+    """
+    one_of = "= %s" if len(genders) == 1 else f"IN ({', '.join(['%s'] * len(genders))})"
+    return Sql(
+        f"space_id = %s AND gender {one_of} AND seeking @> (ARRAY[%s])::varchar(10)[]",
+        (space_id, *genders, seeking),
+    )
+
+
 def passing(space_id: int, genders: Sequence[str], wanted: Filter) -> Sql:
     """People of some genders in a space who pass, as conditions joined by AND.
-
-    Of one gender, it is said so that a graph or an index of this gender is found by it.
 
     Numbers that an index must know at planning time are written out, as Django binds
     all values on the client.
     """
     told = Sql(
-        f"space_id = %s AND gender {_one_of(genders)} AND client = %s"
-        " AND birth_date > %s AND birth_date <= %s"
-        " AND sought_age_min <= %s AND sought_age_max >= %s"
-        " AND seeking @> ARRAY[%s]::varchar[]" + SMOKES[wanted.smokes],
+        " AND client = %s AND birth_date > %s AND birth_date <= %s"
+        " AND sought_age_min <= %s AND sought_age_max >= %s" + SMOKES[wanted.smokes],
         (
-            *(space_id, *genders, wanted.client, wanted.born_after, wanted.born_until),
-            *(wanted.sought_age, wanted.sought_age, wanted.seeking),
+            *(wanted.client, wanted.born_after, wanted.born_until),
+            *(wanted.sought_age, wanted.sought_age),
         ),
     )
-    return told + _within(wanted.circle) + _wished(wanted)
-
-
-def _one_of(values: Sequence[str]) -> str:
-    return "= %s" if len(values) == 1 else f"IN ({', '.join(['%s'] * len(values))})"
+    those = of(space_id, genders, wanted.seeking)
+    return those + told + _within(wanted.circle) + _wished(wanted)
 
 
 def without(exclude: Collection[uuid.UUID]) -> Sql:

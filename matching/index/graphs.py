@@ -1,7 +1,9 @@
-"""Graphs (HNSW) over the sketches of one gender in one space: built, known, dropped.
+"""Graphs (HNSW) over the sketches of those in a space who are of one gender and seek
+one: built, known, dropped.
 
-A graph of everybody would find a gender's people slowly, and some not at all. Where few
-are, none is needed: reading all of them is as quick, and exact.
+A graph of everybody would find a gender's people slowly, and some not at all; so would
+one of all men the men who seek men. Where few are, none is needed: reading all of them
+is as quick, and exact.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from contextlib import contextmanager
 from django.db import connection
 
 from matching.index import sketches
+from matching.index.conditions import Sql, of
 from matching.models import PersonVector, Space
 
 # Below it a search reads everybody in no more time than a graph would take.
@@ -29,8 +32,8 @@ def _space_id(name: str) -> int:
     return int(name.removeprefix(f"{PREFIX}_").split("_")[0])
 
 
-def name_of(space_id: int, gender: str) -> str:
-    return f"{PREFIX}_{space_id}_{gender}"
+def name_of(space_id: int, gender: str, seeking: str) -> str:
+    return f"{PREFIX}_{space_id}_{gender}_{seeking}"
 
 
 def build_missing(space: Space) -> list[str]:
@@ -44,15 +47,16 @@ def build_missing(space: Space) -> list[str]:
             return []
         usable = _graphs(valid=True)
         missing = {
-            name_of(space.pk, gender): (gender, people)
-            for gender, people in _genders(space)
-            if people >= LEAST_PEOPLE and name_of(space.pk, gender) not in usable
+            name_of(space.pk, gender, seeking): (gender, seeking, people)
+            for gender, seeking, people in _pairs(space)
+            if people >= LEAST_PEOPLE
+            and name_of(space.pk, gender, seeking) not in usable
         }
         if missing:
             sketches.define(space)
-        for name, (gender, people) in missing.items():
+        for name, (gender, seeking, people) in missing.items():
             _drop([name])
-            _build(name, space.pk, gender, people)
+            _build(name, of(space.pk, [gender], seeking), people)
         return list(missing)
 
 
@@ -66,8 +70,7 @@ def drop_unused() -> list[str]:
     used = set(PersonVector.objects.values_list("space_id", flat=True).distinct())
     unused = [name for name in sorted(_graphs()) if _space_id(name) not in used]
     _drop(unused)
-    for space_id in {_space_id(name) for name in unused}:
-        sketches.forget(space_id)
+    sketches.forget_all_but(used)
     return unused
 
 
@@ -86,14 +89,16 @@ def _alone() -> Iterator[bool]:
                 cursor.execute("SELECT pg_advisory_unlock(hashtext(%s))", [PREFIX])
 
 
-def _genders(space: Space) -> list[tuple[str, int]]:
+def _pairs(space: Space) -> list[tuple[str, str, int]]:
+    """How many people of each gender seek each."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT gender, count(*) FROM matching_personvector"
-            " WHERE space_id = %s GROUP BY gender ORDER BY gender",
+            "SELECT gender, sought, count(*)"
+            " FROM matching_personvector, unnest(seeking) AS sought"
+            " WHERE space_id = %s GROUP BY gender, sought ORDER BY gender, sought",
             [space.pk],
         )
-        rows: list[tuple[str, int]] = cursor.fetchall()
+        rows: list[tuple[str, str, int]] = cursor.fetchall()
         return rows
 
 
@@ -108,11 +113,10 @@ def _graphs(*, valid: bool = False) -> set[str]:
         return {name for (name,) in cursor.fetchall()}
 
 
-def _build(name: str, space_id: int, gender: str, people: int) -> None:
-    needed = people * MEMORY_BYTES_PER_PERSON >> 20
+def _build(name: str, people: Sql, count: int) -> None:
+    needed = count * MEMORY_BYTES_PER_PERSON >> 20
     memory = min(max(needed, LEAST_MEMORY_MB), MOST_MEMORY_MB)
     quoted = connection.ops.quote_name(name)
-    condition = f"space_id = {int(space_id)} AND gender = %s"
     with connection.cursor() as cursor:
         cursor.execute("SET statement_timeout = 0")
         cursor.execute(f"SET maintenance_work_mem = '{memory}MB'")
@@ -120,8 +124,8 @@ def _build(name: str, space_id: int, gender: str, people: int) -> None:
             cursor.execute(
                 f"CREATE INDEX {_concurrently()} {quoted} ON matching_personvector"
                 " USING hnsw (sketch halfvec_ip_ops)"
-                f" WITH (m = {EDGES}, ef_construction = {BREADTH}) WHERE {condition}",
-                [gender],
+                f" WITH (m = {EDGES}, ef_construction = {BREADTH}) WHERE {people.text}",
+                people.values,
             )
         finally:
             if connection.is_usable():

@@ -30,8 +30,10 @@ SAMPLED = 64
 # So many are taken from a graph at least, and scored exactly: decision 14. Where more
 # are asked for, so many times as many.
 LEAST_FETCHED, FETCH_FACTOR = 400, 2
-# So many times what is asked for is scanned where some are excluded.
+# So many times what is asked for is scanned where some are excluded. Where so many are,
+# of so many who pass, to scan twice costs more than to tell Postgres of them at once.
 SCAN_FACTOR = 3
+MANY_EXCLUDED, MANY_PASSING = 1_000, 5_000
 # What it costs to read a row that passes, and to take a step in a graph: microseconds
 # where neither is in the processor's cache. Only their ratio counts.
 ROW_COST, STEP_COST = 3.0, 15.0
@@ -100,9 +102,14 @@ class PgvectorIndex:
         hits: list[Hit] = []
         for gender in wanted.genders:
             rows = passing(self._space.pk, [gender], wanted)
-            graph = None if effort is Effort.EXACT else self._graph(query, gender, rows)
+            graph = None
+            if effort is not Effort.EXACT:
+                graph = self._graph(query, rows, gender, wanted.seeking)
             found = graph.nearest(halves, k, out) if graph else None
-            hits += _by_scan(halves, rows, k, out) if found is None else found
+            if found is None:
+                about = graph.estimate.passing if graph else 0
+                found = _by_scan(halves, rows, k, out, about)
+            hits += found
         return sorted(hits)[:k] if len(wanted.genders) > 1 else hits
 
     def count(self, wanted: Filter) -> int:
@@ -113,10 +120,10 @@ class PgvectorIndex:
         return int(_rows(rows)[0][0])
 
     def _graph(
-        self, query: npt.NDArray[np.float32], gender: str, rows: Sql
+        self, query: npt.NDArray[np.float32], rows: Sql, gender: str, seeking: str
     ) -> _Graph | None:
         """None where there is no graph that could be used."""
-        estimate = self._estimate(gender, rows)
+        estimate = self._estimate(rows, name_of(self._space.pk, gender, seeking))
         if estimate is None:
             return None
         sketch = sketch_of(self._space.pk).of_query(query)
@@ -126,7 +133,7 @@ class PgvectorIndex:
         )
         return _Graph(rows + nearest, estimate)
 
-    def _estimate(self, gender: str, rows: Sql) -> Estimate | None:
+    def _estimate(self, rows: Sql, name: str) -> Estimate | None:
         """By a sample, as the planner knows nothing of how ages go together."""
         found = _rows(
             Sql(
@@ -137,7 +144,7 @@ class PgvectorIndex:
             + Sql(
                 ") FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid"
                 " WHERE c.oid = to_regclass(%s) AND i.indisvalid",
-                (name_of(self._space.pk, gender),),
+                (name,),
             )
         )
         return Estimate(found[0][0], found[0][1] * SAMPLED) if found else None
@@ -219,21 +226,20 @@ def _set_up_graph(breadth: int, most_steps: int) -> None:
 
 
 def _by_scan(
-    query: Halves,
-    rows: Sql,
-    k: int,
-    exclude: frozenset[uuid.UUID],
+    query: Halves, rows: Sql, k: int, exclude: frozenset[uuid.UUID], passing: float
 ) -> list[Hit]:
-    """The nearest k of all who pass, exactly.
+    """The nearest k of all who pass, about so many, exactly.
 
     Of the nearest of all, the excluded are left out here; where too few remain,
     Postgres is told of them.
     """
     limit = SCAN_FACTOR * k if exclude else k
-    nearest = _scanned(query, rows, limit)
-    kept = [(pk, distance) for pk, distance in nearest if pk not in exclude]
-    if len(kept) < k and len(nearest) == limit:
-        kept = _scanned(query, rows + without(exclude), k)
+    if len(exclude) < MANY_EXCLUDED or passing < MANY_PASSING:
+        nearest = _scanned(query, rows, limit)
+        kept = [(pk, distance) for pk, distance in nearest if pk not in exclude]
+        if len(kept) >= k or len(nearest) < limit:
+            return _hits(kept, k, is_exact=True)
+    kept = _scanned(query, rows + without(exclude), k)
     return _hits(kept, k, is_exact=True)
 
 

@@ -6,6 +6,7 @@ whenever a vector is written, so that no sketch is ever behind its vector.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from functools import lru_cache
 
 import numpy as np
@@ -19,6 +20,7 @@ from matching.models import Space
 
 # Enough people to know by which directions they differ most.
 SAMPLE_PEOPLE = 20_000
+PREFIX = "personvector_sketch_"
 # Rows are locked while they are sketched; so only few at a time.
 BATCH = 1_000
 
@@ -67,14 +69,21 @@ def sketch_of(space_id: int) -> Sketch:
     return Sketch.from_bytes(bytes(kept or b""))
 
 
-def forget(space_id: int) -> None:
-    """Nobody of this space is sketched any more."""
+def forget_all_but(spaces: Container[int]) -> None:
+    """Sketch nobody of any other space any more."""
     with connection.cursor() as cursor:
-        cursor.execute(f"DROP FUNCTION IF EXISTS {_function(space_id)}(halfvec)")
+        cursor.execute(
+            "SELECT proname FROM pg_proc WHERE starts_with(proname, %s)"
+            " AND pronamespace = current_schema()::regnamespace",
+            [PREFIX],
+        )
+        for (name,) in cursor.fetchall():
+            if int(name.removeprefix(PREFIX)) not in spaces:
+                cursor.execute(f"DROP FUNCTION IF EXISTS {name}(halfvec)")
 
 
 def _function(space_id: int) -> str:
-    return f"personvector_sketch_{int(space_id)}"
+    return f"{PREFIX}{int(space_id)}"
 
 
 def _definition(space_id: int) -> str:

@@ -13,6 +13,7 @@ from profiles.models import Gender, Profile
 
 HEAD_FOLDER = "heads"
 AGES = ("birth_date", "sought_age_min", "sought_age_max")
+PLACE = ("latitude", "longitude")
 
 
 class Head(models.Model):
@@ -146,17 +147,17 @@ class PersonVector(models.Model):
             ),
         ]
         # Exact searches: index.pgvector. Nearly all that is compared lies in the index,
-        # so that wide rows are read of those who pass. Migration 0005 adds another, of
-        # one person in 64, by which their number is estimated.
+        # so that wide rows are read of those who pass; whom they seek is a list, which
+        # no index would compare: one for each. Migration 0005 adds another, of one
+        # person in 64, by which their number is estimated.
         indexes = [
             models.Index(
-                fields=["space", "client", "gender", *AGES],
-                name="personvector_declared",
-            ),
-            models.Index(
-                fields=["space", "client", "gender", "latitude", "longitude", *AGES],
-                name="personvector_place",
-            ),
+                fields=["space", "client", "gender", *fields],
+                condition=Q(seeking__contains=[gender.value]),
+                name=f"person_{name}_{gender.value}",
+            )
+            for gender in Gender
+            for name, fields in (("declared", AGES), ("place", PLACE + AGES))
         ]
 
     def __str__(self) -> str:

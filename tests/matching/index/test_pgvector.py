@@ -106,10 +106,10 @@ def test_a_graph_is_built_where_many_are_and_dropped_with_its_space(
     store(people)
     index.upsert(people)
     space = spaces.active_space()
-    assert build() == [graphs.name_of(space.pk, "woman")]
+    assert build() == [graphs.name_of(space.pk, "woman", "man")]
     assert build() == []
     PersonVector.objects.all().delete()
-    assert graphs.drop_unused() == [graphs.name_of(space.pk, "woman")]
+    assert graphs.drop_unused() == [graphs.name_of(space.pk, "woman", "man")]
 
 
 def test_a_build_that_broke_off_is_begun_again(
