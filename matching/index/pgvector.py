@@ -16,11 +16,10 @@ import numpy.typing as npt
 from django.db import connection, transaction
 from django.utils import timezone
 
-from matching.features import STORED_WIDTH
+from matching.features import SKETCH_WIDTH, STORED_WIDTH
 from matching.index.base import Effort, Entry, Filter, Hit
 from matching.index.conditions import Sql, passing, without
 from matching.index.graphs import name_of
-from matching.index.sketch import SKETCH_WIDTH
 from matching.index.sketches import sketch_of
 from matching.models import PersonVector, Space
 

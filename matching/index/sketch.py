@@ -15,10 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from matching.features import STORED_WIDTH
+from matching.features import SKETCH_WIDTH, STORED_WIDTH
 
-COMPONENTS = 127
-SKETCH_WIDTH = COMPONENTS + 1
+COMPONENTS = SKETCH_WIDTH - 1
 # The few whose sketch is longer than this share of all get no slack: where length may
 # be anything, all others get more of it, and a graph tells them apart less well.
 LONGEST = 0.999

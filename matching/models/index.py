@@ -7,8 +7,7 @@ from django.db import models
 from django.db.models import Q, Value
 from pgvector.django import HalfVectorField
 
-from matching.features import STORED_WIDTH, FeatureSpace
-from matching.index.sketch import SKETCH_WIDTH
+from matching.features import SKETCH_WIDTH, STORED_WIDTH, FeatureSpace
 from profiles.models import Gender, Profile
 
 HEAD_FOLDER = "heads"

@@ -7,9 +7,10 @@ import pytest
 from django.db import connection
 
 from matching import services, spaces
+from matching.features import SKETCH_WIDTH
 from matching.index import graphs, sketches
 from matching.index.pgvector import PgvectorIndex
-from matching.index.sketch import COMPONENTS, SKETCH_WIDTH, Sketch
+from matching.index.sketch import COMPONENTS, Sketch
 from matching.models import PersonVector
 from tests.matching.index.people import query, store, woman
 
