@@ -23,7 +23,7 @@ from bench._bench import report, timed
 from bench._crowd import crowd, sizes
 from bench._fuzzy import winners
 from bench._shapes import K, Oracle, Shape, anchors, queries, searcher, shapes
-from matching import search, selectors, spaces
+from matching import cache, facets, search, selectors, spaces
 from matching.features import FeatureSpace, person_presence
 from matching.models import Space
 from matching.search import Query
@@ -102,23 +102,34 @@ class Bench:
 
     def call(self, query: Query) -> float:
         """Milliseconds of a whole request, from JSON to JSON."""
-        wanted = query.filters
-        names = ("age_min", "age_max", "radius_km")
-        filters = {name: getattr(wanted, name) for name in names}
-        filters |= {"genders": list(wanted.genders)}
-        filters |= {"exclude_user_ids": [str(pk) for pk in wanted.exclude]}
-        body = {
-            "positive_photo_ids": [str(pk) for pk in query.liked],
-            "negative_photo_ids": [str(pk) for pk in query.disliked],
-            "filters": {name: v for name, v in filters.items() if v},
-            "limit": query.limit,
-        }
-        answer, took = timed(
-            lambda: self.api.post("/v1/search/visual", body, format="json")
-        )
+        return self.post("visual", as_sent(query))[1]
+
+    def kept(self, shape: Shape) -> dict[str, Any]:
+        """What is kept in Valkey, beside the same made anew: medians in milliseconds.
+
+        A page behind a cursor, beside the first; facets a second time.
+        """
+        names = ("first_page_ms", "next_page_ms", "facets_ms", "facets_kept_ms")
+        rows = []
+        for query in self.asked:
+            body = as_sent(replace(query, filters=shape.filters))
+            first, opened = self.post("visual", body)
+            following = {**body, "cursor": first.json()["next_cursor"]}
+            _, turned = self.post("visual", following)
+            counted = {"filters": body["filters"]}
+            cache.forget(facets.kept_for(self.viewer.pk))
+            times = [self.post("facets", counted)[1] for _ in range(2)]
+            rows.append([opened, turned, *times])
+        medians = np.median(rows[1:], axis=0).round(2).tolist()
+        return dict(zip(names, medians, strict=True))
+
+    def post(self, door: str, body: dict[str, Any]) -> tuple[Any, float]:
+        """What /v1/search/… answers, and after how many milliseconds."""
+        path = f"/v1/search/{door}"
+        answer, took = timed(lambda: self.api.post(path, body, format="json"))
         if answer.status_code != 200:
             raise SystemExit(f"A search was answered {answer.status_code}.")
-        return took
+        return answer, took
 
     def peers(self, names: list[str], shape: Shape) -> dict[str, Any]:
         """The same queries by others."""
@@ -146,6 +157,21 @@ class Bench:
         shown = (person_presence([seen[pk].attributes]) for pk in query.examples)
         read = [winners(presence) for presence in shown]
         return read[: len(query.liked)], read[len(query.liked) :]
+
+
+def as_sent(query: Query) -> dict[str, Any]:
+    """A query as a dating app would send it."""
+    wanted = query.filters
+    names = ("age_min", "age_max", "radius_km")
+    filters = {name: getattr(wanted, name) for name in names}
+    filters |= {"genders": list(wanted.genders)}
+    filters |= {"exclude_user_ids": [str(pk) for pk in wanted.exclude]}
+    return {
+        "positive_photo_ids": [str(pk) for pk in query.liked],
+        "negative_photo_ids": [str(pk) for pk in query.disliked],
+        "filters": {name: v for name, v in filters.items() if v},
+        "limit": query.limit,
+    }
 
 
 def throughput(viewer_id: uuid.UUID) -> float:
@@ -180,6 +206,7 @@ def measure(count: int, names: list[str]) -> dict[str, Any]:
             "people": stored.vectors.count(),
             "queries": count,
             "shapes": figures,
+            "kept": bench.kept(chosen),
             "peers": bench.peers(names, chosen),
             "peers_shape": PEER_SHAPE,
             "searches_per_second_2_workers": throughput(viewer.pk),

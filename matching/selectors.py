@@ -80,7 +80,7 @@ def candidates(
     """The first `limit` people by inner product with `query` (644,) who pass.
 
     Never fewer while there are more. Where many pass, an index finds them, and may pass
-    over one of the nearest now and then (decision 14); their distances and their order
+    over one of the nearest now and then (decision 15); their distances and their order
     are exact to float32 all the same, and ties go by id. Whoever was passed over is
     found next, once those before them are excluded.
     """

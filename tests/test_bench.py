@@ -71,6 +71,8 @@ def test_search_agrees_with_everybody_in_memory(
         assert 0 < shape["db_p50_ms"] <= shape["db_p95_ms"] <= shape["db_p99_ms"]
         assert shape["call_p95_ms"] > shape["db_p50_ms"] / 2
     assert answer["shapes"]["gender"]["eligible"] == 24
+    assert answer["kept"].keys() >= {"first_page_ms", "next_page_ms", "facets_kept_ms"}
+    assert all(took > 0 for took in answer["kept"].values())
     assert answer["peers"]["fuzzy_python"]["people"] == 24
     assert answer["peers"]["pgvector_defaults"]["recall_at_20"] > 0.5
     assert Profile.objects.count() == people

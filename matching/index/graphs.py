@@ -19,7 +19,7 @@ from matching.models import PersonVector, Space
 
 # Below it a search reads everybody in no more time than a graph would take.
 LEAST_PEOPLE = 10_000
-# Edges a node, and how far its neighbours are looked for: measured, decision 14.
+# Edges a node, and how far its neighbours are looked for: measured, decision 15.
 EDGES = 16
 BREADTH = 64
 # A build that fits in memory is many times as quick; a row takes some 1 KB of it.

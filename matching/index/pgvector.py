@@ -1,6 +1,7 @@
 """The people of one space in Postgres: exact where few pass, else by a graph.
 
-How it is decided, and why this is never a short page: docs/decisions/0014.
+How it is decided, and why this is never a short page: docs/decisions/0014,
+0015.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from matching.models import PersonVector, Space
 # The partial index `personvector_sample` holds one person in so many: its condition
 # is written out, as below, where it is to be used.
 SAMPLED = 64
-# So many are taken from a graph at least, and scored exactly: decision 14. Where more
+# So many are taken from a graph at least, and scored exactly: decision 15. Where more
 # are asked for, so many times as many.
 LEAST_FETCHED, FETCH_FACTOR = 400, 2
 # So many times what is asked for is scanned where some are excluded. Where so many are,
@@ -41,7 +42,7 @@ MOST_STEPS = 1_000_000
 MOST_SEEN, MOST_PREFETCH = 0.75, 2_000
 # What a half rounds away is too small for a half's exponent.
 SCALE = 2048
-# Candidates that a graph keeps in view (ef_search): decision 14.
+# Candidates that a graph keeps in view (ef_search): decision 15.
 BREADTH = 400
 
 
