@@ -200,6 +200,17 @@ def test_the_same_word_is_another_one_of_another_attribute() -> None:
         assert named(Wish("eye_color", "grey", 1.0, 1, 0)) == "цвет глаз: серые"
 
 
+def test_what_was_said_in_one_language_is_not_repeated_in_another(
+    space: FeatureSpace, gym_lover: BayesianPreference
+) -> None:
+    told = explained(space, gym_lover, "gym", recency=0.5)
+    said_in: dict[str, str] = {}
+    for language in ("en", "ru", "ko", "en", "ru"):
+        with translation.override(language):
+            assert sentence(told) == said_in.setdefault(language, sentence(told))
+    assert len(set(said_in.values())) == 3
+
+
 # Stages -------------------------------------------------------------------------------
 
 
