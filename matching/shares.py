@@ -7,7 +7,8 @@ value sum to its addend, (p_v - visible * mean_v) * (L @ (w - w0))_v / scale. Lo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import compress, count
 
 import numpy as np
 import numpy.typing as npt
@@ -79,7 +80,6 @@ class Evidence:
 
     liked: BoolArray
     named: bool = True
-    _known: dict[bytes, Photos] = field(default_factory=dict, init=False)
 
     def of(
         self, brought: FloatArray, *, among: BoolArray | None = None
@@ -92,23 +92,16 @@ class Evidence:
             return [((), ())] * len(brought)
         counted = brought if among is None else np.where(among, brought, 0.0)
         most = counted.max(axis=1, keepdims=True)
-        bits = np.packbits((counted >= NAMED_SHARE * most) & (counted > 0), axis=1)
-        patterns = bits.view(f"V{bits.shape[1]}")[:, 0].tolist()
-        return [self._known.get(p) or self._read(p) for p in patterns]
+        bring = (counted >= NAMED_SHARE * most) & (counted > 0)
+        liked, disliked = bring[:, self.liked], bring[:, ~self.liked]
+        return list(zip(_positions(liked), _positions(disliked), strict=True))
 
     def of_sides(self, brought: FloatArray) -> tuple[FloatArray, FloatArray]:
         """What the liked and what the disliked bring, (m, k) each of (m, n, k)."""
         sides = brought[:, self.liked], brought[:, ~self.liked]
         return sides[0].sum(axis=1), sides[1].sum(axis=1)
 
-    def _read(self, pattern: bytes) -> Photos:
-        """The same few come up for one person after the other: read only once."""
-        bits = np.frombuffer(pattern, dtype=np.uint8)
-        bring = np.unpackbits(bits, count=len(self.liked)).astype(np.bool_)
-        found = _positions(bring[self.liked]), _positions(bring[~self.liked])
-        return self._known.setdefault(pattern, found)
 
-
-def _positions(named: BoolArray) -> tuple[int, ...]:
-    """1-based, as people count."""
-    return tuple((np.flatnonzero(named) + 1).tolist())
+def _positions(named: BoolArray) -> list[tuple[int, ...]]:
+    """Of each row (k, n), 1-based, as people count."""
+    return [tuple(compress(count(1), row)) for row in named.tolist()]
