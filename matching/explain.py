@@ -7,23 +7,26 @@ only what its addend says: which attribute, which way, through which example pho
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from annotation.schema import BY_NAME, value_names
-from matching.features import (
-    VALUE_SLICES,
-    VISUAL,
-    VISUAL_WIDTH,
-    FeatureSpace,
-    presence,
-    value_weights,
-)
+from annotation.schema import BY_NAME, Group, value_names
+from matching.features import VISUAL, FeatureSpace, presence, value_weights
 from matching.messages import MESSAGES, STAGE_MESSAGES, Message
 from matching.preference import LinearPreference
+from matching.shares import (
+    ADDED,
+    COLUMNS,
+    Evidence,
+    of_attributes,
+    of_columns,
+    shares,
+)
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -32,21 +35,9 @@ NEGLIGIBLE = 0.02
 # Of a stage, what changes a probability by less than 2.5 percent is not: "active
 # recently" is nobody of whose activity little is left.
 SAID_OF_STAGE = 0.1
-# A photo is named if it brings at least half of what the strongest one does.
-NAMED_SHARE = 0.5
 # A value shows where it is this far from the average photo to a sure sighting of it;
 # one clear photo of a person, shrunk to two thirds, suffices.
 SHOWN = 0.4
-
-# Where the look and the attributes lie among the shares: 1 + 132 columns.
-COLUMNS: Mapping[str, slice] = {VISUAL: slice(0, 1)} | {
-    name: slice(1 + s.start, 1 + s.stop) for name, s in VALUE_SLICES.items()
-}
-# What each column is about: (name, value); the look has none.
-ADDED: Sequence[tuple[str, str | None]] = (
-    (VISUAL, None),
-    *((attribute.name, value) for attribute, value in value_names()),
-)
 
 
 class Source(StrEnum):
@@ -58,8 +49,16 @@ class Source(StrEnum):
     STAGE = "stage"  # a ranking stage: its score after minus before
 
 
-@dataclass(frozen=True)
-class Addend:
+_NAMES = tuple(COLUMNS)
+# What each column of the shares is about.
+_ABOUT = [(Source.ATTRIBUTE if v else Source.VISUAL, name, v) for name, v in ADDED]
+# What the columns are summed to, and which of them to which, (133, 4).
+_GROUPS = (VISUAL, *(group.value for group in Group))
+_GROUP_OF = [BY_NAME[name].group.value if value else VISUAL for name, value in ADDED]
+_IN_GROUP = np.array([[one == group for group in _GROUPS] for one in _GROUP_OF], float)
+
+
+class Addend(NamedTuple):
     """One term of the score, in log-odds, and the example photos that bring it.
 
     `liked` and `disliked` are 1-based positions among the liked and the disliked: what
@@ -68,16 +67,10 @@ class Addend:
 
     source: Source
     name: str
+    value: str | None
     amount: float
-    value: str | None = None
     liked: tuple[int, ...] = ()
     disliked: tuple[int, ...] = ()
-
-    @property
-    def group(self) -> str:
-        """What it counts to: a group of attributes, else itself."""
-        attribute = BY_NAME.get(self.name)
-        return attribute.group.value if attribute else self.name
 
 
 @dataclass(frozen=True)
@@ -96,25 +89,52 @@ class Reason:
     photos: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Explanation:
-    """The addends, whose sum is the score, and the reasons, strongest first."""
+    """The score of one person as a sum, and the reasons, strongest first: log-odds.
 
-    addends: tuple[Addend, ...]
+    `shares` (n, 133) is what each example brings by the look and each value.
+    """
+
+    prior: float
+    shares: FloatArray
+    stages: Mapping[str, float]
     reasons: tuple[Reason, ...]
+    evidence: Evidence
+
+    @cached_property
+    def amounts(self) -> FloatArray:
+        """What the look and each value add, (133,)."""
+        total: FloatArray = self.shares.sum(axis=0)
+        return total
 
     @property
     def score(self) -> float:
-        """Log-odds."""
-        return sum(addend.amount for addend in self.addends)
+        """The sum of all addends."""
+        return self.prior + float(self.amounts.sum()) + sum(self.stages.values())
 
     @property
     def groups(self) -> dict[str, float]:
-        """The score by group of attributes, "prior", "visual" and stage: log-odds."""
-        totals: dict[str, float] = {}
-        for addend in self.addends:
-            totals[addend.group] = totals.get(addend.group, 0.0) + addend.amount
-        return totals
+        """The score by "prior", "visual", group of attributes, and stage."""
+        likenesses = (self.amounts @ _IN_GROUP).tolist()
+        totals = dict(zip(_GROUPS, likenesses, strict=True))
+        return {"prior": self.prior, **totals, **self.stages}
+
+    def addends(self, least: float = 0.0) -> list[Addend]:
+        """The terms of the sum, those of an amount of `least` or more, up or down."""
+        terms = [
+            Addend(Source.PRIOR, "prior", None, self.prior),
+            *self._likenesses(np.flatnonzero(np.abs(self.amounts) >= least)),
+            *(Addend(Source.STAGE, name, None, x) for name, x in self.stages.items()),
+        ]
+        return [term for term in terms if abs(term.amount) >= least]
+
+    def _likenesses(self, columns: npt.NDArray[np.intp]) -> list[Addend]:
+        amounts = self.amounts[columns]
+        toward = self.shares[:, columns] * np.sign(amounts)
+        photos = self.evidence.of(toward.T)
+        rows = zip(columns.tolist(), amounts.tolist(), photos, strict=True)
+        return [Addend._make((*_ABOUT[c], amount, *by)) for c, amount, by in rows]
 
 
 @dataclass(frozen=True)
@@ -131,37 +151,49 @@ class Wish:
     disliked: int
 
 
-def contributions(
-    space: FeatureSpace,
-    *,
-    preference: LinearPreference,
-    features: FloatArray,
-    stages: Mapping[str, float] | None = None,
-    unsaid: Container[str] = (),
-) -> Explanation:
-    """Take apart the score of one person, features (644,), and of the ranking stages.
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Whose score is to be explained: features (644,) as they are stored, so that what
+    is explained is what was scored, and what the ranking stages added.
 
-    Give the features as they are stored, so that what is explained is what was scored.
     Stages that are `unsaid` know nothing of this very person: added, but no reason.
     """
-    preference = preference.at(features)
-    shares = _shares(space, preference=preference, features=features)
-    prior = preference.prior.intercept + float(features @ preference.prior_weights)
-    given = stages or {}
-    addends = (
-        Addend(Source.PRIOR, "prior", prior),
-        *_likenesses(shares, liked=preference.liked),
-        *(Addend(Source.STAGE, name, amount) for name, amount in given.items()),
-    )
-    degree = np.append(0.0, _degree(space, features))
-    reasons = [
-        _reason(name, shares=shares[:, s], liked=preference.liked, degree=degree[s])
-        for name, s in COLUMNS.items()
-        if abs(shares[:, s].sum()) >= NEGLIGIBLE
+
+    features: FloatArray
+    stages: Mapping[str, float] = field(default_factory=dict)
+    unsaid: Container[str] = ()
+
+
+def explanations(
+    space: FeatureSpace,
+    people: Sequence[Scored],
+    *,
+    preference: LinearPreference,
+    by_photos: bool = True,
+) -> list[Explanation]:
+    """Take apart the scores of these people, who are ranked by the preference.
+
+    Where its examples are not photos that were given, nothing names them.
+    """
+    if not people:
+        return []
+    features = np.stack([one.features for one in people])
+    above = presence(space, features)
+    brought = shares(space, preference=preference, features=features, above=above)
+    evidence = Evidence(preference.liked, named=by_photos)
+    priors = preference.prior.intercept + features @ preference.prior_weights
+    degree = np.pad(_degree(space, above), ((0, 0), (1, 0)))  # the look has none
+    reasons = _reasons(brought, evidence, degree=degree)
+    return [
+        Explanation(
+            prior=float(priors[i]),
+            shares=brought[i],
+            stages=one.stages,
+            reasons=_ordered(reasons[i] + _stage_reasons(one)),
+            evidence=evidence,
+        )
+        for i, one in enumerate(people)
     ]
-    reasons += _stage_reasons(given, unsaid=unsaid)
-    strongest_first = sorted(reasons, key=lambda reason: -abs(reason.amount))
-    return Explanation(addends, tuple(strongest_first))
 
 
 def wishes(space: FeatureSpace, *, preference: LinearPreference) -> list[Wish]:
@@ -170,7 +202,7 @@ def wishes(space: FeatureSpace, *, preference: LinearPreference) -> list[Wish]:
     The weight of a value is (L @ (w - w0))_v / scale; the prior is no one's wish.
     """
     weights = value_weights(space, preference.learned_weights)
-    shown = _degree(space, preference.examples) >= SHOWN
+    shown = _degree(space, presence(space, preference.examples)) >= SHOWN
     liked = shown[preference.liked].sum(axis=0)
     disliked = shown[~preference.liked].sum(axis=0)
     found = [
@@ -180,102 +212,62 @@ def wishes(space: FeatureSpace, *, preference: LinearPreference) -> list[Wish]:
     return sorted(found, key=lambda wish: -wish.weight)
 
 
-def _degree(space: FeatureSpace, features: FloatArray) -> FloatArray:
-    """How far from average (0) each value is to sure (1) or surely absent (-1)."""
-    above = presence(space, features)
+def _degree(space: FeatureSpace, above: FloatArray) -> FloatArray:
+    """How far from average (0) each value is to sure (1) or surely absent (-1).
+
+    Of the presence above the average, (..., 132).
+    """
     degree: FloatArray = above / np.where(above > 0, 1 - space.mean, space.mean)
     return degree
 
 
-def _shares(
-    space: FeatureSpace, *, preference: LinearPreference, features: FloatArray
-) -> FloatArray:
-    """What each example brings through the look and each value, (n, 133).
-
-    credit * <C x, candidate>, taken apart: the sum over the examples is the addend of
-    a value, (p_v - visible * mean_v) * (L @ (w - w0))_v / scale.
-    """
-    pulls = preference.pulls
-    look = pulls[:, :VISUAL_WIDTH] @ features[:VISUAL_WIDTH]
-    of_values = pulls[:, VISUAL_WIDTH:] @ space.basis.T * presence(space, features)
-    shares: FloatArray = preference.credits[:, None] * np.column_stack(
-        [look, of_values]
-    )
-    return shares
+def _ordered(reasons: Sequence[Reason]) -> tuple[Reason, ...]:
+    """Strongest first."""
+    return tuple(sorted(reasons, key=lambda reason: -abs(reason.amount)))
 
 
-def _likenesses(shares: FloatArray, *, liked: npt.NDArray[np.bool_]) -> list[Addend]:
-    """The addends of the look and of every value, with the photos that bring them."""
-    amounts = shares.sum(axis=0)
-    toward = shares * np.sign(amounts)
-    most = toward.max(axis=0, initial=0.0)
-    named = (toward >= NAMED_SHARE * most) & (most > 0)
-    by_liked, by_disliked = _columns(named[liked]), _columns(named[~liked])
-    return [
-        Addend(
-            Source.ATTRIBUTE if value else Source.VISUAL,
-            name,
-            amount,
-            value,
-            by_liked.get(column, ()),
-            by_disliked.get(column, ()),
-        )
-        for column, ((name, value), amount) in enumerate(
-            zip(ADDED, amounts.tolist(), strict=True)
-        )
-    ]
-
-
-def _columns(named: npt.NDArray[np.bool_]) -> dict[int, tuple[int, ...]]:
-    """The 1-based rows of each column that has any, (n, columns); one pass for all."""
-    columns, rows = (indices.tolist() for indices in np.nonzero(named.T))
-    found: dict[int, tuple[int, ...]] = {}
-    for column, row in zip(columns, rows, strict=True):
-        found[column] = (*found.get(column, ()), row + 1)
-    return found
-
-
-def _stage_reasons(
-    stages: Mapping[str, float], *, unsaid: Container[str]
-) -> list[Reason]:
+def _stage_reasons(one: Scored) -> list[Reason]:
     return [
         Reason(STAGE_MESSAGES[name, amount > 0], name, None, amount, ())
-        for name, amount in stages.items()
+        for name, amount in one.stages.items()
         if abs(amount) >= SAID_OF_STAGE
-        and name not in unsaid
+        and name not in one.unsaid
         and (name, amount > 0) in STAGE_MESSAGES
     ]
 
 
-def _positions(named: npt.NDArray[np.bool_]) -> tuple[int, ...]:
-    """1-based, as people count."""
-    return tuple((np.flatnonzero(named) + 1).tolist())
+def _reasons(
+    brought: FloatArray, evidence: Evidence, *, degree: FloatArray
+) -> list[list[Reason]]:
+    """What the look and each attribute add to m people, where it is worth a word.
 
-
-def _reason(
-    name: str,
-    *,
-    shares: FloatArray,
-    liked: npt.NDArray[np.bool_],
-    degree: FloatArray,
-) -> Reason:
-    """Of one attribute's shares (n, values): which side brings most, by which photos.
-
-    A value is named if it clearly shows, or clearly does not, and then only the photos
-    count that bring something through this very value.
+    Of the shares (m, n, 133): which side brings most, by which photos. A value is named
+    if it clearly shows, or clearly does not, and then only the photos count that bring
+    something through this very value.
     """
-    amount = float(shares.sum())
-    raises = amount > 0
-    toward = shares if raises else -shares
-    strength = np.maximum(toward.sum(axis=1), 0.0)
-    by_liked = bool(strength[liked].sum() >= strength[~liked].sum())
-    of_side = toward[liked if by_liked else ~liked]
-    clear = (degree if raises == by_liked else -degree) >= SHOWN
-    fitting = np.where(clear, of_side.sum(axis=0), 0.0)
-    best = int(fitting.argmax())
-    named = bool(fitting[best] > 0)
-    evidence = of_side[:, best] if named else of_side.sum(axis=1)
-    photos = _positions(evidence >= NAMED_SHARE * evidence.max())
-    value = BY_NAME[name].values[best] if named else None
-    message = MESSAGES[raises, by_liked]
-    return Reason(message, name, value, amount, photos)
+    amounts = of_attributes(brought.sum(axis=1))
+    raises = amounts > 0
+    toward = brought * np.where(of_columns(raises), 1.0, -1.0)[:, None]
+    whole = of_attributes(toward)
+    by_liked = np.greater_equal(*evidence.of_sides(np.maximum(whole, 0.0)))
+    through = np.where(of_columns(by_liked), *evidence.of_sides(toward))
+    shown = np.where(of_columns(raises == by_liked), degree, -degree) >= SHOWN
+    fitting = np.where(shown, through, 0.0)
+    who, what = np.nonzero(np.abs(amounts) >= NEGLIGIBLE)
+    best = [_best(fitting[i], name=_NAMES[j]) for i, j in zip(who, what, strict=True)]
+    named, side = fitting[who, best] > 0, by_liked[who, what]
+    bring = np.where(named[:, None], toward[who, :, best], whole[who, :, what])
+    photos = evidence.of(bring, among=evidence.liked == side[:, None])
+    found: list[list[Reason]] = [[] for _ in brought]
+    for k, (i, j) in enumerate(zip(who, what, strict=True)):
+        message = MESSAGES[bool(raises[i, j]), bool(side[k])]
+        value = ADDED[best[k]][1] if named[k] else None
+        photo = photos[k][0 if side[k] else 1]
+        found[i].append(Reason(message, _NAMES[j], value, float(amounts[i, j]), photo))
+    return found
+
+
+def _best(fitting: FloatArray, *, name: str) -> int:
+    """The column that fits best of those of an attribute, of (133,)."""
+    columns = COLUMNS[name]
+    return int(columns.start + fitting[columns].argmax())

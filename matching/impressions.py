@@ -46,6 +46,16 @@ GROUP BY seen.person_id
 ON CONFLICT (profile_id, day) DO UPDATE
 SET impressions = excluded.impressions, expected_likes = excluded.expected_likes
 """
+# A row for each person of a page, by its order.
+SHOWN = """
+INSERT INTO matching_impression (
+    page_id, viewer_id, source, space, prior, method, calibration, arm, shown_at,
+    person_id, score, preference, match_score, propensity, rank
+)
+SELECT %s, %s, %s, %s, %s, %s, %s, %s, %s, seen.*
+FROM unnest(%s::uuid[], %s::float8[], %s::float8[], %s::float8[], %s::float8[])
+WITH ORDINALITY AS seen
+"""
 # What a page under way logged of somebody who was erased at that moment.
 FORGET = """
 DELETE FROM matching_impression WHERE shown_at >= %(start)s AND shown_at < %(end)s
@@ -77,30 +87,19 @@ class Facts:
 
 def log(viewer: Profile, page: Page, *, source: Impression.Source) -> None:
     """Keep who was shown, in one statement; an answer never fails because of it."""
-    now = timezone.now()
-    rows = [
-        Impression(
-            page_id=page.id,
-            viewer=viewer,
-            person_id=match.profile_id,
-            source=source,
-            rank=rank,
-            score=match.ranked.score,
-            preference=match.ranked.preference,
-            match_score=match.ranked.match_score,
-            propensity=match.propensity,
-            space=page.space.version,
-            prior=page.prior,
-            method=page.method,
-            calibration=page.calibration or "",
-            arm=page.arm,
-            shown_at=now,
-        )
-        for rank, match in enumerate(page.matches, start=1)
-    ]
+    ranked = [match.ranked for match in page.matches]
+    about = (page.id, viewer.pk, source, page.space.version, page.prior, page.method)
+    shown = (
+        [match.profile_id for match in page.matches],
+        [one.score for one in ranked],
+        [one.preference for one in ranked],
+        [one.match_score for one in ranked],
+        [match.propensity for match in page.matches],
+    )
+    how = (page.calibration or "", page.arm, timezone.now())
     try:
-        with transaction.atomic():
-            Impression.objects.bulk_create(rows)
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(SHOWN, [*about, *how, *shown])
     except DatabaseError as error:  # its words hold ids
         logger.warning("A page was not logged: %s", type(error).__name__)
 

@@ -20,7 +20,7 @@ from matching import (
     tastes,
 )
 from matching.assignment import arm_of
-from matching.explain import Explanation, Wish, contributions, wishes
+from matching.explain import Explanation, Scored, Wish, explanations, wishes
 from matching.features import FeatureSpace, photo_matrix
 from matching.models import Space
 from matching.preference import (
@@ -184,31 +184,17 @@ def _explained(
     ranked: Sequence[Ranked],
 ) -> list[Match]:
     """By the photos that were given; by people, whom nothing names, if none were."""
-    if query.examples:
-        return [explain(space, preference, one) for one in ranked]
-    two = tastes.in_two(preference)
-    return [_by_people(explain(space, two, one)) for one in ranked]
-
-
-def explain(space: FeatureSpace, preference: LinearPreference, ranked: Ranked) -> Match:
-    """A ranked candidate with the addends of their score."""
-    explanation = contributions(
+    by_photos = bool(query.examples)
+    explained = explanations(
         space,
-        preference=preference.at(ranked.candidate.features),
-        features=ranked.candidate.features,
-        stages=ranked.stages,
-        unsaid=ranked.unsaid,
+        [Scored(r.candidate.features, r.stages, r.unsaid) for r in ranked],
+        preference=preference if by_photos else tastes.in_two(preference),
+        by_photos=by_photos,
     )
-    return Match(uuid.UUID(ranked.candidate.id), ranked, explanation)
-
-
-def _by_people(match: Match) -> Match:
-    """The same, where no photo was given: nothing names one."""
-    said = match.explanation
-    reasons = tuple(replace(reason, photos=()) for reason in said.reasons)
-    addends = tuple(replace(one, liked=(), disliked=()) for one in said.addends)
-    explanation = replace(said, reasons=reasons, addends=addends)
-    return replace(match, explanation=explanation)
+    return [
+        Match(uuid.UUID(one.candidate.id), one, explanation)
+        for one, explanation in zip(ranked, explained, strict=True)
+    ]
 
 
 def _check_usable(viewer: Profile, photo_ids: Sequence[uuid.UUID]) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
-from django.utils.translation import gettext, ngettext, pgettext
+from django.utils.translation import get_language, gettext, ngettext, pgettext
 
 from matching import phrases
 from matching.explain import Explanation, Reason, Wish
@@ -13,7 +14,9 @@ from matching.phrases import Part, Phrase
 
 def sentence(explanation: Explanation) -> str:
     """Say the strongest reasons: "Similar setting (gym), like photos 2 and 4."."""
-    text = "; ".join(said(clause) for clause in phrases.sentence(explanation))
+    language = get_language()
+    clauses = phrases.sentence(explanation)
+    text = "; ".join(_said(clause, language) for clause in clauses)
     return f"{text[0].upper()}{text[1:]}."
 
 
@@ -40,31 +43,41 @@ def named(wish: Wish) -> str:
 
 def said(part: Part) -> str:
     """The text of a phrase, or of whatever goes into its places."""
+    return _said(part, get_language())
+
+
+def _said(part: Part, language: str | None) -> str:
     match part:
         case Phrase():
-            places = {name: _placed(inner) for name, inner in part.places.items()}
-            return _translated(part) % places
+            text = _translated(language, part.message, part.context, part.count)
+            if not part.places:
+                return text
+            return text % {
+                name: inner if isinstance(inner, int) else _said(inner, language)
+                for name, inner in part.places.items()
+            }
         case tuple():
-            return _listed([said(inner) for inner in part])
+            return _listed([_said(inner, language) for inner in part], language)
         case _:
             return str(part)
 
 
-def _placed(part: Part) -> str | int:
-    return part if isinstance(part, int) else said(part)
-
-
-def _translated(phrase: Phrase) -> str:
-    if phrase.context:
-        return pgettext(phrase.context, phrase.message)
-    plural = phrases.PLURALS.get(phrase.message)
+# All that is ever said, and its plurals for the usual counts: to look up a translation
+# takes longer than all else that there is to a sentence.
+@lru_cache(maxsize=5000)
+def _translated(_: str | None, message: str, context: str = "", count: int = 0) -> str:
+    """In the language that is spoken, which is given to tell the kept ones apart."""
+    if context:
+        return pgettext(context, message)
+    plural = phrases.PLURALS.get(message)
     if plural:
-        return ngettext(phrase.message, plural, phrase.count)
-    return gettext(phrase.message)
+        return ngettext(message, plural, count)
+    return gettext(message)
 
 
-def _listed(texts: Sequence[str]) -> str:
+def _listed(texts: Sequence[str], language: str | None) -> str:
     *before, last = texts
     if not before:
         return last
-    return gettext(phrases.LIST) % {"items": ", ".join(before), "last": last}
+    both = {"items": ", ".join(before), "last": last}
+    return _translated(language, phrases.LIST) % both

@@ -214,11 +214,11 @@ def _match(
 
 def _contributions(explanation: Explanation) -> list[dict[str, Any]]:
     """The addends, strongest first; they sum to the score."""
-    ordered = sorted(explanation.addends, key=lambda addend: -abs(addend.amount))
-    told = [_addend(a) for a in ordered if abs(a.amount) >= SMALLEST_ADDEND]
-    small = sum(a.amount for a in ordered[len(told) :])
+    told = explanation.addends(SMALLEST_ADDEND)
+    told.sort(key=lambda addend: -abs(addend.amount))
+    small = explanation.score - sum(addend.amount for addend in told)
     rest = {"source": "rest", "name": "rest", "value": None, "amount": small}
-    return [*told, {**rest, "liked_photos": (), "disliked_photos": ()}]
+    return [*map(_addend, told), {**rest, "liked_photos": (), "disliked_photos": ()}]
 
 
 def _addend(addend: Addend) -> dict[str, Any]:

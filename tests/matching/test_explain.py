@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,10 @@ from hypothesis import strategies as st
 from annotation.schema import SCHEMA, Group
 from matching.explain import (
     Explanation,
+    Scored,
     Source,
     Wish,
-    contributions,
+    explanations,
     wishes,
 )
 from matching.features import (
@@ -27,10 +29,12 @@ from matching.features import (
 from matching.messages import Message
 from matching.population import neutral_space
 from matching.preference import (
+    METHODS,
     BayesianPreference,
     LinearPreference,
     PlainPreference,
     Prior,
+    fit,
     sigmoid,
 )
 from matching.wording import sentence, understood
@@ -57,9 +61,8 @@ def learn(
 def explain(
     space: FeatureSpace, taste: LinearPreference, *photos: Sighting
 ) -> Explanation:
-    return contributions(
-        space, preference=taste, features=person_features(space, photos)
-    )
+    person = Scored(person_features(space, photos))
+    return explanations(space, [person], preference=taste)[0]
 
 
 def say(space: FeatureSpace, taste: LinearPreference, *photos: Sighting) -> str:
@@ -87,8 +90,8 @@ def test_the_addends_sum_to_the_score(
     taste = learned.weighted({"style": slider, "visual": slider})
     person = person_features(space, [random_sighting(rng) for _ in range(3)])
     stored = unpack(pack(space, person))
-    explained = contributions(
-        space, preference=taste, features=stored, stages={"recency": 0.25}
+    (explained,) = explanations(
+        space, [Scored(stored, {"recency": 0.25})], preference=taste
     )
     score = taste.score(stored[None])[0] + 0.25
     assert explained.score == pytest.approx(score, abs=1e-6)
@@ -105,7 +108,7 @@ def test_a_reason_is_the_sum_of_its_attributes_addends(
     )
     explained = explain(space, taste, random_sighting(rng))
     for reason in explained.reasons:
-        addends = [a.amount for a in explained.addends if a.name == reason.name]
+        addends = [a.amount for a in explained.addends() if a.name == reason.name]
         assert reason.amount == pytest.approx(sum(addends), abs=1e-9)
 
 
@@ -133,12 +136,9 @@ def test_the_groups_sum_to_the_score(seed: int, labels: list[bool]) -> None:
     space = random_space(seed)
     photos = photo_matrix(space, [random_sighting(rng) for _ in labels])
     taste = BayesianPreference.fit(photos, liked=labels)
-    explained = contributions(
-        space,
-        preference=taste,
-        features=person_features(space, [random_sighting(rng)]),
-        stages={"recency": 0.25, "exposure": -0.5},
-    )
+    person = person_features(space, [random_sighting(rng)])
+    stages = {"recency": 0.25, "exposure": -0.5}
+    (explained,) = explanations(space, [Scored(person, stages)], preference=taste)
     assert list(explained.groups) == [
         *("prior", "visual", *Group, "recency", "exposure"),
     ]
@@ -151,7 +151,7 @@ def test_every_addend_names_the_photos_that_bring_it(space: FeatureSpace) -> Non
     disliked = [sighting(setting="home"), sighting(setting="office")]
     taste = learn(space, liked=liked, disliked=disliked)
     explained = explain(space, taste, sighting(setting="gym", eyewear="glasses"))
-    addends = {(a.name, a.value): a for a in explained.addends}
+    addends = {(a.name, a.value): a for a in explained.addends()}
     assert addends["setting", "gym"].liked == (1,)
     assert addends["setting", "gym"].disliked == ()
     assert addends["eyewear", "glasses"].liked == (2,)
@@ -169,10 +169,76 @@ def test_an_addend_that_is_something_names_a_photo_that_was_given(
     space = random_space(seed)
     photos = photo_matrix(space, [random_sighting(rng) for _ in labels])
     taste = BayesianPreference.fit(photos, liked=labels)
-    for addend in explain(space, taste, random_sighting(rng)).addends[1:]:
+    for addend in explain(space, taste, random_sighting(rng)).addends()[1:]:
         assert bool(addend.liked or addend.disliked) == (addend.amount != 0)
         assert set(addend.liked) <= set(range(1, labels.count(True) + 1))
         assert set(addend.disliked) <= set(range(1, labels.count(False) + 1))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_page_is_explained_as_each_of_its_people_is(
+    space: FeatureSpace, name: str
+) -> None:
+    rng = np.random.default_rng(1)
+    labels = np.arange(20) % 3 > 0
+    photos = photo_matrix(space, [random_sighting(rng) for _ in labels])
+    taste = fit(name, photos, liked=labels)
+    people = [
+        Scored(person_features(space, [random_sighting(rng)]), {"recency": 0.1 * i})
+        for i in range(5)
+    ]
+    page = explanations(space, people, preference=taste)
+    for one, explained in zip(people, page, strict=True):
+        score = taste.score(one.features[None])[0] + one.stages["recency"]
+        assert explained.score == pytest.approx(score, abs=1e-6)
+        total = sum(addend.amount for addend in explained.addends())
+        assert total == pytest.approx(score, abs=1e-6)
+        (alone,) = explanations(space, [one], preference=taste)
+        assert [(r.name, r.value, r.photos) for r in explained.reasons] == [
+            (r.name, r.value, r.photos) for r in alone.reasons
+        ]
+    assert explanations(space, [], preference=taste) == []
+
+
+def test_what_brings_half_of_the_strongest_is_named_of_however_many(
+    space: FeatureSpace,
+) -> None:
+    rng = np.random.default_rng(2)
+    labels = np.arange(70) % 3 > 0
+    photos = photo_matrix(space, [random_sighting(rng) for _ in labels])
+    taste = BayesianPreference.fit(photos, liked=labels)
+    explained = explain(space, taste, random_sighting(rng))
+    likenesses = explained.addends()[1:]
+    assert len({(a.liked, a.disliked) for a in likenesses}) > 20
+    for shares, addend in zip(explained.shares.T, likenesses, strict=True):
+        toward = shares if addend.amount > 0 else -shares
+        named = (toward >= toward.max() / 2) & (toward > 0)
+        for side, said in ((labels, addend.liked), (~labels, addend.disliked)):
+            assert [i - 1 for i in said] == np.flatnonzero(named[side]).tolist()
+
+
+def test_only_addends_of_at_least_so_much_can_be_asked_for(
+    space: FeatureSpace,
+) -> None:
+    rng = np.random.default_rng(3)
+    taste = learn(space, liked=[random_sighting(rng)] * 3, disliked=[])
+    explained = explain(space, taste, random_sighting(rng))
+    everything = explained.addends()
+    strong = explained.addends(0.01)
+    assert 0 < len(strong) < len(everything)
+    assert strong == [a for a in everything if abs(a.amount) >= 0.01]
+
+
+def test_nothing_names_examples_that_are_no_photos(space: FeatureSpace) -> None:
+    rng = np.random.default_rng(4)
+    one, other = random_sighting(rng), random_sighting(rng)
+    taste = learn(space, liked=[one], disliked=[other])
+    person = Scored(person_features(space, [one]))
+    (told,) = explanations(space, [person], preference=taste, by_photos=False)
+    (named,) = explanations(space, [person], preference=taste)
+    assert [replace(r, photos=()) for r in named.reasons] == list(told.reasons)
+    assert any(a.liked or a.disliked for a in named.addends())
+    assert not any(a.liked or a.disliked for a in told.addends())
 
 
 def test_the_prior_is_its_own_addend_and_credited_to_no_photo(
@@ -183,7 +249,7 @@ def test_the_prior_is_its_own_addend_and_credited_to_no_photo(
     photos = photo_matrix(space, [sighting(setting="gym")])
     taste = BayesianPreference.fit(photos, liked=[True], prior=prior)
     explained = explain(space, taste, sighting(setting="gym"))
-    by_source = {a.source: a.amount for a in explained.addends}
+    by_source = {a.source: a.amount for a in explained.addends()}
     assert by_source[Source.PRIOR] == pytest.approx(explained.score)
     assert explained.reasons == ()
     assert sentence(explained) == "No clear likeness to the photos you like."
@@ -192,7 +258,7 @@ def test_the_prior_is_its_own_addend_and_credited_to_no_photo(
 def test_every_value_has_its_addend(space: FeatureSpace) -> None:
     taste = learn(space, liked=[sighting(setting="gym")], disliked=[])
     explained = explain(space, taste, sighting(setting="gym"))
-    named = [(a.name, a.value) for a in explained.addends if a.value]
+    named = [(a.name, a.value) for a in explained.addends() if a.value]
     assert named == [(a.name, v) for a in SCHEMA for v in a.values]
 
 
@@ -361,10 +427,9 @@ def test_photos_are_counted_among_the_liked_even_when_mixed(
 def test_stages_are_addends_of_their_own(space: FeatureSpace) -> None:
     taste = learn(space, liked=[sighting(setting="gym")], disliked=[])
     features = photo_features(space, sighting(setting="gym"))
-    explained = contributions(
-        space, preference=taste, features=features, stages={"recency": -0.5}
-    )
-    stages = {a.name: a.amount for a in explained.addends if a.source is Source.STAGE}
+    person = Scored(features, {"recency": -0.5})
+    (explained,) = explanations(space, [person], preference=taste)
+    stages = {a.name: a.amount for a in explained.addends() if a.source is Source.STAGE}
     assert stages == {"recency": -0.5}
 
 

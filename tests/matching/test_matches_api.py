@@ -158,6 +158,10 @@ def test_the_daily_page_follows_what_was_learned_and_shows_nobody_judged(
     for match in answer["matched_users"]:
         total = sum(addend["amount"] for addend in match["contributions"])
         assert total == pytest.approx(match["score"], abs=1e-6)
+        named = [
+            a["liked_photos"] + a["disliked_photos"] for a in match["contributions"]
+        ]
+        assert not any(named)  # people taught
     assert "people you liked" in answer["matched_users"][0]["explanation"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,14 @@ from django.conf import settings
 from django.utils import translation
 
 from matching.catalogues import CONTEXT_END, PLURAL_END, compiled, parse
-from matching.explain import Explanation, Reason, Wish, contributions, wishes
+from matching.explain import (
+    Explanation,
+    Reason,
+    Scored,
+    Wish,
+    explanations,
+    wishes,
+)
 from matching.features import FeatureSpace, person_features, photo_matrix
 from matching.messages import STAGE_MESSAGES, Message
 from matching.phrases import PLURALS, STAGES, Phrase, vocabulary
@@ -99,8 +107,8 @@ def gym_lover(space: FeatureSpace) -> BayesianPreference:
 def explained(
     space: FeatureSpace, taste: BayesianPreference, setting: str, **stages: float
 ) -> Explanation:
-    person = person_features(space, [sighting(setting=setting)] * 2)
-    return contributions(space, preference=taste, features=person, stages=stages)
+    features = person_features(space, [sighting(setting=setting)] * 2)
+    return explanations(space, [Scored(features, stages)], preference=taste)[0]
 
 
 @pytest.mark.parametrize(
@@ -192,6 +200,17 @@ def test_the_same_word_is_another_one_of_another_attribute() -> None:
         assert named(Wish("eye_color", "grey", 1.0, 1, 0)) == "цвет глаз: серые"
 
 
+def test_what_was_said_in_one_language_is_not_repeated_in_another(
+    space: FeatureSpace, gym_lover: BayesianPreference
+) -> None:
+    told = explained(space, gym_lover, "gym", recency=0.5)
+    said_in: dict[str, str] = {}
+    for language in ("en", "ru", "ko", "en", "ru"):
+        with translation.override(language):
+            assert sentence(told) == said_in.setdefault(language, sentence(told))
+    assert len(set(said_in.values())) == 3
+
+
 # Stages -------------------------------------------------------------------------------
 
 
@@ -249,14 +268,9 @@ def test_a_stage_that_hardly_counts_or_is_not_known_says_nothing(
 def test_an_unknown_taste_is_added_but_claims_nothing(
     space: FeatureSpace, gym_lover: BayesianPreference
 ) -> None:
-    person = person_features(space, [sighting(setting="gym")] * 2)
-    told = contributions(
-        space,
-        preference=gym_lover,
-        features=person,
-        stages={"reciprocity": 0.7},
-        unsaid=("reciprocity",),
-    )
+    features = person_features(space, [sighting(setting="gym")] * 2)
+    person = Scored(features, {"reciprocity": 0.7}, unsaid=("reciprocity",))
+    (told,) = explanations(space, [person], preference=gym_lover)
     assert told.groups["reciprocity"] == 0.7
     assert "like you too" not in sentence(told)
 
@@ -266,10 +280,12 @@ def test_the_subject_of_a_stage_is_what_it_says() -> None:
     assert subject(reason) == "new here"
 
 
-def test_where_people_taught_no_photo_is_named() -> None:
+def test_where_people_taught_no_photo_is_named(
+    space: FeatureSpace, gym_lover: BayesianPreference
+) -> None:
     alike = Reason(Message.LIKE_LIKED, "setting", "gym", 0.5, ())
     other = Reason(Message.UNLIKE_DISLIKED, "eyewear", "glasses", 0.4, ())
-    told = Explanation((), (alike, other))
+    told = replace(explained(space, gym_lover, "gym"), reasons=(alike, other))
     assert sentence(told) == (
         "Similar setting (gym), like people you liked;"
         " different eyewear (not glasses) from people you passed."

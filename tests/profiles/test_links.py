@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.core.signing import TimestampSigner
+from django.urls import set_script_prefix
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -56,6 +57,16 @@ def test_the_link_of_an_answer_is_absolute(
     settings.PUBLIC_URL = "https://photos.example/"
     link = links.photo_url(photo.pk, viewer_id=alice.pk)
     assert link.startswith(f"https://photos.example/v1/photos/{photo.pk}/image?ticket=")
+
+
+def test_a_link_lies_where_the_application_does(alice: Profile, photo: Photo) -> None:
+    try:
+        for prefix in ("/dating/", "/"):
+            set_script_prefix(prefix)
+            link = links.photo_path(photo.pk, viewer_id=alice.pk)
+            assert link.startswith(f"{prefix}v1/photos/{photo.pk}/image?ticket=")
+    finally:
+        set_script_prefix("/")
 
 
 @pytest.mark.parametrize("accept", ["image/webp", "image/*", "text/html", "*/*"])

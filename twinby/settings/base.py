@@ -217,7 +217,7 @@ REQUESTS_PER_MINUTE = env_int("TWINBY_REQUESTS_PER_MINUTE", 100)
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["profiles.access.LiveCallerAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_RENDERER_CLASSES": ["twinby.rest.renderers.JsonRenderer"],
     "DEFAULT_PARSER_CLASSES": ["twinby.rest.parsers.JsonParser"],
     "DEFAULT_THROTTLE_CLASSES": ["twinby.rest.throttle.SubjectThrottle"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
