@@ -88,6 +88,9 @@ def test_a_page_that_was_ranked_before_tells_the_same_score(
     scores = [m.ranked.score for m in (*first.matches, *second.matches)]
     assert scores == [m.ranked.score for m in whole]
     assert len({m.ranked.stages["recency"] for m in whole}) == 4
+    unsaid = [m.ranked.unsaid for m in (*first.matches, *second.matches)]
+    assert unsaid == [m.ranked.unsaid for m in whole]
+    assert all(unsaid)
 
 
 def test_a_cursor_whose_window_is_gone_is_too_old(
