@@ -16,11 +16,12 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from matching import labels
 from matching.features import WIDTH
+from matching.ids import uuid_array
 from matching.labels import Labels
 from matching.models import Space, Taste
 from matching.preference import BayesianPreference, LinearPreference, Prior
@@ -41,6 +42,14 @@ AVERAGE_LABELS: Final = 5.0
 LOT: Final = 3e-5
 WEIGHTS = np.dtype("<f4")
 CREDITS = np.dtype([("label", "<i8"), ("credit", "<f8")])
+
+# As one row of lists, in one order: see matching.labels.
+KEPT = """
+SELECT array_agg(profile_id), array_agg(labels), array_agg(likes),
+    string_agg(weights, ''::bytea)
+FROM matching_taste
+WHERE profile_id = ANY(%(ids)s::uuid[]) AND space_id = %(space)s
+"""
 
 
 def believed(profile: Profile) -> Prior:
@@ -186,15 +195,20 @@ def liking(
     Their weights times the features, plus the log-odds of their own share of likes,
     five labels of the average one of them added. Of those whose taste is kept.
     """
-    rows = Taste.objects.filter(space=space, profile_id__in=profile_ids)
-    known = list(rows.values_list("profile_id", "weights", "labels", "likes"))
-    labels_all = sum(labels for *_, labels, _ in known)
+    asked: dict[str, str | int] = {"ids": uuid_array(profile_ids), "space": space.pk}
+    with connection.cursor() as cursor:
+        cursor.execute(KEPT, asked)
+        ids, sums, likes, weights = cursor.fetchone()
+    if not ids:
+        return {}
     # One like and one pass of nobody's: the log-odds of an average exist.
-    usual = (sum(likes for *_, likes in known) + 1) / (labels_all + 2)
+    usual = (sum(likes) + 1) / (sum(sums) + 2)
+    told = np.frombuffer(weights, dtype=WEIGHTS).reshape(-1, WIDTH) @ features
     return {
-        pk: float(np.frombuffer(weights, dtype=WEIGHTS) @ features)
-        + _share_of_likes(likes, labels - likes, usual=usual)
-        for pk, weights, labels, likes in known
+        pk: score + _share_of_likes(liked, labels - liked, usual=usual)
+        for pk, score, labels, liked in zip(
+            ids, told.tolist(), sums, likes, strict=True
+        )
     }
 
 
