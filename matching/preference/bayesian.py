@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -95,13 +96,20 @@ class BayesianPreference(LinearPreference):
 class _Gram:
     """X C X.T as `spread` @ `spread`.T, (n, k) each, which is multiplied, not made."""
 
-    spread: FloatArray
+    spread: npt.NDArray[Any]
 
-    def __matmul__(self, dual: FloatArray) -> FloatArray:
-        return self.spread @ (dual @ self.spread)
+    def __matmul__(self, dual: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        product: npt.NDArray[Any] = self.spread @ (dual @ self.spread)
+        return product
 
-    def __array__(self, *_: Any, **__: Any) -> FloatArray:
-        return self.spread @ self.spread.T
+    def __array__(self, *_: Any, **__: Any) -> npt.NDArray[Any]:
+        made: npt.NDArray[Any] = self.spread @ self.spread.T
+        return made
+
+    @cached_property
+    def rough(self) -> _Gram:
+        """In float32, half as much to read: it is memory that a product waits for."""
+        return _Gram(self.spread.astype(np.float32))
 
 
 Gram = FloatArray | _Gram
@@ -162,7 +170,9 @@ def _newton_step(gram: Gram, curvature: FloatArray, missing: FloatArray) -> Floa
     """
     if len(missing) > MANY_EXAMPLES:
         root = np.sqrt(curvature)
-        solved = _conjugate(gram, root, root * (gram @ missing))
+        # A step may be rough, as the next one starts from an exact misfit.
+        inner = gram.rough if isinstance(gram, _Gram) else gram
+        solved = _conjugate(inner, root, root * (gram @ missing))
         if solved is not None:
             return missing - root * solved
     system = np.eye(len(missing)) + curvature[:, None] * np.asarray(gram)
@@ -171,6 +181,8 @@ def _newton_step(gram: Gram, curvature: FloatArray, missing: FloatArray) -> Floa
 
 def _conjugate(gram: Gram, root: FloatArray, target: FloatArray) -> FloatArray | None:
     """(I + R G R)^-1 target, R = diag(root) (Hestenes and Stiefel 1952), or None."""
+    number = np.float32 if isinstance(gram, _Gram) else np.float64
+    root, target = root.astype(number), target.astype(number)
     solved, residual = np.zeros_like(target), target
     direction, square = residual, float(residual @ residual)
     enough = square * CONJUGATE_TOLERANCE**2
