@@ -81,10 +81,10 @@ def of(profile: Profile, space: Space, *, until: int | None = None) -> Labels:
         "limit": MAX_LABELS,
         "today": timezone.now().date(),  # ages in days: the same taste all day long
     }
-    connection.ensure_connection()
     # Django's own cursors bind on the client, which knows no binary form: as text,
     # vectors are twice as large.
-    with connection.cursor() as client, psycopg.Cursor(connection.connection) as cursor:
+    with connection.wrap_database_errors, connection.cursor() as client:
+        cursor = psycopg.Cursor(connection.connection)
         cursor.execute(client.mogrify(LABELS, asked).encode(), binary=True)
         ids, kinds, days, vectors = cursor.fetchone() or [None] * 4
     stored = np.frombuffer(vectors or b"", dtype=SENT)["vector"]
