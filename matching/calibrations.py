@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from matching.calibration import Calibrator, Fitted, from_dict, to_dict, version
@@ -23,9 +23,10 @@ class Active:
 
 def active() -> Active | None:
     """The calibrator in use; None while match scores are the model's own."""
-    rows = MatchCalibration.objects.filter(is_active=True)
-    name = rows.values_list("version", flat=True).first()
-    return Active(name, _loaded(name)) if name else None
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT version FROM matching_matchcalibration WHERE is_active")
+        found = cursor.fetchone()
+    return Active(found[0], _loaded(found[0])) if found else None
 
 
 @lru_cache(maxsize=4)  # for ever: a version is made of its content

@@ -221,7 +221,7 @@ def pack_query(weights: FloatArray) -> npt.NDArray[np.float32]:
 
 def unpack(stored: npt.ArrayLike) -> FloatArray:
     """The features (..., 644) of stored vectors (..., 768), in float64."""
-    return np.asarray(stored, dtype=np.float64)[..., :WIDTH]
+    return np.asarray(np.asarray(stored)[..., :WIDTH], dtype=np.float64)
 
 
 def person_presence(readings: Sequence[Attributes]) -> dict[str, float]:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
-from django.db.models import FloatField, Q, Sum
-from django.db.models.functions import Coalesce
+from django.db.models import Sum
 from django.utils import timezone
 
 from matching import cache, partitions
+from matching.ids import uuid_array
 from matching.models import Exposure, Impression, Space
 from profiles.models import Profile
 
@@ -55,6 +55,12 @@ INSERT INTO matching_impression (
 SELECT %s, %s, %s, %s, %s, %s, %s, %s, %s, seen.*
 FROM unnest(%s::uuid[], %s::float8[], %s::float8[], %s::float8[], %s::float8[])
 WITH ORDINALITY AS seen
+"""
+FACTS = """
+SELECT profile_id, sum(impressions),
+    coalesce(sum(expected_likes) FILTER (WHERE day > %(since)s), 0.0)
+FROM matching_exposure WHERE profile_id = ANY(%(ids)s::uuid[])
+GROUP BY profile_id
 """
 # What a page under way logged of somebody who was erased at that moment.
 FORGET = """
@@ -106,15 +112,15 @@ def log(viewer: Profile, page: Page, *, source: Impression.Source) -> None:
 
 def facts(profile_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Facts]:
     """How much each of these people was shown, as of the last hourly count."""
-    since = timezone.now().date() - dt.timedelta(days=RECENT_DAYS)
-    recent = Sum("expected_likes", filter=Q(day__gt=since), output_field=FloatField())
-    rows = (
-        Exposure.objects.filter(profile_id__in=profile_ids)
-        .values("profile_id")
-        .values_list("profile_id", Sum("impressions"), Coalesce(recent, 0.0))
-    )
+    asked: dict[str, str | dt.date] = {
+        "ids": uuid_array(profile_ids),
+        "since": timezone.now().date() - dt.timedelta(days=RECENT_DAYS),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(FACTS, asked)
+        rows = cursor.fetchall()
     known = {pk: Facts(shown, likes / RECENT_DAYS) for pk, shown, likes in rows}
-    return {pk: known.get(pk, Facts()) for pk in profile_ids}
+    return dict.fromkeys(profile_ids, Facts()) | known
 
 
 def outcomes(space: Space, *, since: dt.datetime) -> list[tuple[float, bool]]:

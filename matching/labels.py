@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import psycopg
 from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -18,6 +19,8 @@ from profiles.models import Profile
 
 # The latest so many: they bound the work of a like, and tastes change.
 MAX_LABELS: Final = 200
+# To look one up takes a tenth of what it takes to ask the class.
+KINDS: Final = {kind.value: kind for kind in LabelKind}
 # A halfvec as halfvec_send gives it, big-endian: read thirty times as fast as its text.
 SENT: Final = np.dtype([("head", ">i2", 2), ("vector", ">f2", STORED_WIDTH)])
 
@@ -44,6 +47,14 @@ ON person.profile_id = said.target_id AND person.space_id = %(space)s
 """
 
 
+# As `standing`, of which it is the last.
+LATEST = """
+SELECT max(id) FROM matching_feedback
+WHERE actor_id = %s AND kind IN ('like', 'super_like', 'pass')
+AND withdrawn_at IS NULL AND forgotten_at IS NULL
+"""
+
+
 @dataclass(frozen=True, eq=False)
 class Labels:
     """n labels, oldest first: `ids` (n,) and kinds, each with its person's features,
@@ -57,7 +68,8 @@ class Labels:
     @property
     def liked(self) -> npt.NDArray[np.bool_]:
         """(n,): the others were passed."""
-        return np.array([kind.liked for kind in self.kinds], dtype=np.bool_)
+        likes = {kind for kind in LabelKind if kind.liked}
+        return np.array([kind in likes for kind in self.kinds], dtype=np.bool_)
 
 
 def of(profile: Profile, space: Space, *, until: int | None = None) -> Labels:
@@ -69,23 +81,28 @@ def of(profile: Profile, space: Space, *, until: int | None = None) -> Labels:
         "limit": MAX_LABELS,
         "today": timezone.now().date(),  # ages in days: the same taste all day long
     }
-    with connection.cursor() as cursor:
-        cursor.execute(LABELS, asked)
-        ids, kinds, days, vectors = cursor.fetchone()
+    # Django's own cursors bind on the client, which knows no binary form: as text,
+    # vectors are twice as large.
+    with connection.wrap_database_errors, connection.cursor() as client:
+        cursor = psycopg.Cursor(connection.connection)
+        cursor.execute(client.mogrify(LABELS, asked).encode(), binary=True)
+        ids, kinds, days, vectors = cursor.fetchone() or [None] * 4
     stored = np.frombuffer(vectors or b"", dtype=SENT)["vector"]
-    said = tuple(map(LabelKind, kinds or ()))
+    said = [*zip(map(KINDS.__getitem__, kinds or ()), days or (), strict=True)]
+    counts = {one: weight(*one) for one in set(said)}
     return Labels(
         np.array(ids or (), dtype=np.int64),
-        said,
+        tuple(kind for kind, _ in said),
         unpack(stored),
-        np.array([weight(*one) for one in zip(said, days or (), strict=True)]),
+        np.array([counts[one] for one in said]),
     )
 
 
 def latest(profile: Profile) -> int:
     """The id of the person's latest label, 0 before the first: a moment to go by."""
-    ids = standing(profile).order_by("-pk").values_list("pk", flat=True)
-    return ids.first() or 0
+    with connection.cursor() as cursor:
+        cursor.execute(LATEST, [profile.pk])
+        return cursor.fetchone()[0] or 0
 
 
 def standing(profile: Profile) -> QuerySet[Feedback]:

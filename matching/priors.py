@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Count
 from django.utils import timezone
 
@@ -33,6 +33,10 @@ from twinby.errors import InvalidError
 MOST_RATERS: Final = 2_000
 LEAST_LABELS: Final = 10
 ROLES: Final = ("person", "matched", "passed")
+ACTIVE: Final = """
+SELECT id FROM matching_learnedprior
+WHERE space_id = %s AND seeking = %s AND status = 'active'
+"""
 
 
 @dataclass(frozen=True)
@@ -59,15 +63,16 @@ class Learned:
 # Which prior is in use ----------------------------------------------------------------
 
 
-def active_prior(genders: Iterable[str]) -> Prior:
-    """Of people who seek exactly these genders, in the active space; cold if none."""
-    active = LearnedPrior.objects.filter(
-        space=spaces.active_space(),
-        seeking=seeking_key(genders),
-        status=LearnedPrior.Status.ACTIVE,
-    )
-    pk = active.values_list("pk", flat=True).first()
-    return cold_prior() if pk is None else _loaded(pk)
+def active_prior(genders: Iterable[str], *, space: Space | None = None) -> Prior:
+    """Of people who seek exactly these genders; cold if none.
+
+    In a space, the active one if none is given.
+    """
+    within = space or spaces.active_space()
+    with connection.cursor() as cursor:
+        cursor.execute(ACTIVE, [within.pk, seeking_key(genders)])
+        found = cursor.fetchone()
+    return _loaded(found[0]) if found else cold_prior()
 
 
 @lru_cache(maxsize=64)  # for ever: a row's content never changes

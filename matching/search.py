@@ -33,7 +33,8 @@ from matching.preference import (
 )
 from matching.ranking.base import Ranked
 from matching.selectors import Filters
-from profiles.models import Photo, Profile
+from profiles.examples import owners_of_usable
+from profiles.models import Profile
 from twinby.errors import ConflictError, ForbiddenError, NotFoundError
 
 
@@ -104,8 +105,11 @@ def search(viewer: Profile, query: Query) -> Page:
     query = begun(viewer, query)
     taste = tastes.learned(viewer, stored, until=query.until)
     prior = tastes.beside_photos(taste)
+    owners = _owners_of_usable(viewer, query.examples)
     preference = learn(viewer, query, spaces.feature_space(stored), prior=prior)
-    return _page(viewer, query, stored, preference, taught=len(taste.liked))
+    return _page(
+        *(viewer, query, stored, preference), taught=len(taste.liked), known=owners
+    )
 
 
 def daily(viewer: Profile, query: Query) -> Page:
@@ -133,8 +137,7 @@ def begun(viewer: Profile, query: Query) -> Query:
 def learn(
     viewer: Profile, query: Query, space: FeatureSpace, *, prior: Prior | None = None
 ) -> LinearPreference:
-    """The taste that the example photos show."""
-    _check_usable(viewer, query.examples)
+    """The taste that the example photos show, which the viewer may use."""
     seen = spaces.sightings_in(space, query.examples)
     _check_read(viewer, query.examples, known=seen.keys())
     examples = photo_matrix(space, [seen[pk] for pk in query.examples])
@@ -150,14 +153,18 @@ def _page(
     preference: LinearPreference,
     *,
     taught: int,
+    known: frozenset[uuid.UUID] = frozenset(),
 ) -> Page:
-    """Candidates, ranked and explained, by a preference that has been learned."""
+    """Candidates, ranked and explained, by a preference that has been learned.
+
+    Without those who are `known`.
+    """
     space, calibration = spaces.feature_space(stored), calibrations.active()
     asked = paging.Asked(
         viewer=viewer,
         space=stored,
         preference=preference,
-        filters=_with_exclusions(viewer, query),
+        filters=_with_exclusions(viewer, query, known),
         calibrate=calibration.calibrator if calibration else sigmoid,
         limit=query.limit,
         digest=_digest(viewer, query, stored, preference),
@@ -197,12 +204,11 @@ def _explained(
     ]
 
 
-def _check_usable(viewer: Profile, photo_ids: Sequence[uuid.UUID]) -> None:
-    usable = set(
-        Photo.objects.usable_as_example(viewer)
-        .filter(pk__in=photo_ids)
-        .values_list("pk", flat=True)
-    )
+def _owners_of_usable(
+    viewer: Profile, photo_ids: Sequence[uuid.UUID]
+) -> frozenset[uuid.UUID]:
+    """Who else is in these photos; NotFoundError for one not to be searched by."""
+    usable = owners_of_usable(viewer, photo_ids)
     unknown = [str(pk) for pk in photo_ids if pk not in usable]
     if unknown:
         raise NotFoundError(
@@ -210,6 +216,7 @@ def _check_usable(viewer: Profile, photo_ids: Sequence[uuid.UUID]) -> None:
             kind="photo-not-found",
             photo_ids=unknown,
         )
+    return frozenset(usable.values()) - {viewer.pk}
 
 
 def _check_read(
@@ -237,18 +244,17 @@ def _check_read(
     )
 
 
-def _with_exclusions(viewer: Profile, query: Query) -> Filters:
-    """The people in the given photos are known already; so are those seen, if asked.
+def _with_exclusions(
+    viewer: Profile, query: Query, known: frozenset[uuid.UUID]
+) -> Filters:
+    """Without the known, and without those seen, if asked.
 
     Blocks hide whatever an index knows of them.
     """
-    shown = Photo.objects.filter(pk__in=query.examples, purpose=Photo.Purpose.PROFILE)
-    known = selectors.blocked_with(viewer) | set(
-        shown.values_list("owner_id", flat=True)
-    )
+    out = known | selectors.blocked_with(viewer)
     if query.unseen:
-        known |= selectors.seen_by(viewer)
-    return replace(query.filters, exclude=query.filters.exclude | known)
+        out |= selectors.seen_by(viewer)
+    return replace(query.filters, exclude=query.filters.exclude | out)
 
 
 def _digest(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import Final
 
 import numpy as np
 from django.db import connection, transaction
@@ -18,6 +19,12 @@ from matching.models import PersonVector, Space
 from matching.population import neutral_space
 from matching.signals import space_activated
 from twinby.errors import ConflictError, UnavailableError
+
+# Its content is large, and cached by version: see feature_space.
+ACTIVE: Final = """
+SELECT id, version, status, created_at, activated_at FROM matching_space
+WHERE status = 'active'
+"""
 
 
 def current_projection() -> str:
@@ -61,9 +68,7 @@ def sightings_in(
 
 def active_space() -> Space:
     """The space that searches use; a neutral one where none was ever fitted."""
-    # Its content is large, and cached by version: see feature_space.
-    active = Space.objects.filter(status=Space.Status.ACTIVE).defer("content", "sketch")
-    return active.first() or _found_space()
+    return next(iter(Space.objects.raw(ACTIVE)), None) or _found_space()
 
 
 @transaction.atomic

@@ -12,15 +12,16 @@ import math
 import uuid
 from collections.abc import Collection
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from matching import labels
 from matching.features import WIDTH
+from matching.ids import uuid_array
 from matching.labels import Labels
 from matching.models import Space, Taste
 from matching.preference import BayesianPreference, LinearPreference, Prior
@@ -42,10 +43,32 @@ LOT: Final = 3e-5
 WEIGHTS = np.dtype("<f4")
 CREDITS = np.dtype([("label", "<i8"), ("credit", "<f8")])
 
+# Every like learns: so fixed, as Django would take longer to write them.
+FORMER = """
+SELECT id, profile_id, space_id, prior, credits FROM matching_taste
+WHERE profile_id = %s
+"""
+KEEP = """
+INSERT INTO matching_taste
+    (profile_id, space_id, prior, weights, credits, labels, likes, updated_at)
+VALUES (%(profile)s, %(space)s, %(prior)s, %(weights)s, %(credits)s, %(labels)s,
+        %(likes)s, %(now)s)
+ON CONFLICT (profile_id, space_id) DO UPDATE SET prior = excluded.prior,
+    weights = excluded.weights, credits = excluded.credits,
+    labels = excluded.labels, likes = excluded.likes, updated_at = excluded.updated_at
+"""
+# As one row of lists, in one order: see matching.labels.
+KEPT = """
+SELECT array_agg(profile_id), array_agg(labels), array_agg(likes),
+    string_agg(weights, ''::bytea)
+FROM matching_taste
+WHERE profile_id = ANY(%(ids)s::uuid[]) AND space_id = %(space)s
+"""
 
-def believed(profile: Profile) -> Prior:
+
+def believed(profile: Profile, space: Space) -> Prior:
     """What is believed of a person's taste before they have said anything."""
-    return active_prior(profile.seeking)
+    return active_prior(profile.seeking, space=space)
 
 
 def fit(
@@ -66,7 +89,7 @@ def learned(
 ) -> BayesianPreference:
     """The taste by the labels that stand now, learned on demand, without a start."""
     taught = labels.of(profile, space, until=until)
-    return fit(taught, prior=believed(profile))
+    return fit(taught, prior=believed(profile, space))
 
 
 def beside_photos(taste: LinearPreference) -> Prior:
@@ -130,20 +153,22 @@ def relearn(profile: Profile, *, warm: bool = True) -> None:
     tolerance.
     """
     space = active_space()
-    taught, prior = labels.of(profile, space), believed(profile)
-    tastes = {taste.space_id: taste for taste in Taste.objects.filter(profile=profile)}
+    taught, prior = labels.of(profile, space), believed(profile, space)
+    former = {
+        taste.space_id: taste for taste in Taste.objects.raw(FORMER, [profile.pk])
+    }
     if len(taught.ids):
-        former = tastes.pop(space.pk, None)
-        goes_on = warm and former is not None and former.prior == prior.version
-        start = _start(taught, former) if former and goes_on else None
+        last = former.pop(space.pk, None)
+        goes_on = warm and last is not None and last.prior == prior.version
+        start = _start(taught, last) if last and goes_on else None
         _keep(profile, space, taught, fit(taught, prior=prior, start=start))
-    if tastes:
-        Taste.objects.filter(pk__in=[taste.pk for taste in tastes.values()]).delete()
+    if former:
+        Taste.objects.filter(pk__in=[taste.pk for taste in former.values()]).delete()
 
 
-def _start(taught: Labels, former: Taste) -> FloatArray:
+def _start(taught: Labels, last: Taste) -> FloatArray:
     """The credits of the last fit, and 0 for labels that are new."""
-    rows = np.frombuffer(former.credits, dtype=CREDITS)
+    rows = np.frombuffer(last.credits, dtype=CREDITS)
     credits = dict(zip(rows["label"].tolist(), rows["credit"].tolist(), strict=True))
     return np.array([credits.get(label, 0.0) for label in taught.ids.tolist()])
 
@@ -153,29 +178,18 @@ def _keep(
 ) -> None:
     rows = np.empty(len(taught.ids), dtype=CREDITS)
     rows["label"], rows["credit"] = taught.ids, taste.credits
-    row = Taste(
-        profile=profile,
-        space=space,
-        prior=taste.prior.version,
-        weights=taste.weights.astype(WEIGHTS).tobytes(),
-        credits=rows.tobytes(),
-        labels=len(rows),
-        likes=int(taste.liked.sum()),
-        updated_at=timezone.now(),
-    )
-    Taste.objects.bulk_create(
-        [row],
-        update_conflicts=True,
-        unique_fields=["profile", "space"],
-        update_fields=[
-            "prior",
-            "weights",
-            "credits",
-            "labels",
-            "likes",
-            "updated_at",
-        ],
-    )
+    row: dict[str, Any] = {
+        "profile": profile.pk,
+        "space": space.pk,
+        "prior": taste.prior.version,
+        "weights": taste.weights.astype(WEIGHTS).tobytes(),
+        "credits": rows.tobytes(),
+        "labels": len(rows),
+        "likes": int(taste.liked.sum()),
+        "now": timezone.now(),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(KEEP, row)
 
 
 def liking(
@@ -186,15 +200,20 @@ def liking(
     Their weights times the features, plus the log-odds of their own share of likes,
     five labels of the average one of them added. Of those whose taste is kept.
     """
-    rows = Taste.objects.filter(space=space, profile_id__in=profile_ids)
-    known = list(rows.values_list("profile_id", "weights", "labels", "likes"))
-    labels_all = sum(labels for *_, labels, _ in known)
+    asked: dict[str, str | int] = {"ids": uuid_array(profile_ids), "space": space.pk}
+    with connection.cursor() as cursor:
+        cursor.execute(KEPT, asked)
+        ids, sums, likes, weights = cursor.fetchone()
+    if not ids:
+        return {}
     # One like and one pass of nobody's: the log-odds of an average exist.
-    usual = (sum(likes for *_, likes in known) + 1) / (labels_all + 2)
+    usual = (sum(likes) + 1) / (sum(sums) + 2)
+    told = np.frombuffer(weights, dtype=WEIGHTS).reshape(-1, WIDTH) @ features
     return {
-        pk: float(np.frombuffer(weights, dtype=WEIGHTS) @ features)
-        + _share_of_likes(likes, labels - likes, usual=usual)
-        for pk, weights, labels, likes in known
+        pk: score + _share_of_likes(liked, labels - liked, usual=usual)
+        for pk, score, labels, liked in zip(
+            ids, told.tolist(), sums, likes, strict=True
+        )
     }
 
 

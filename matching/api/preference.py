@@ -38,7 +38,7 @@ class PreferenceView(APIView):
         stored = spaces.active_space()
         space = spaces.feature_space(stored)
         taught = labels.of(person, stored)
-        taste = tastes.fit(taught, prior=tastes.believed(person))
+        taste = tastes.fit(taught, prior=tastes.believed(person, stored))
         found = wishes(space, preference=taste)
 
         def described() -> dict[str, Any]:

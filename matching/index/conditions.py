@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from matching.ids import uuid_array
 from matching.index.base import EARTH_RADIUS_KM, Circle, Filter
 
 SMOKES = {
@@ -67,17 +68,14 @@ def without(exclude: Collection[uuid.UUID]) -> Sql:
     """Nobody of these: one text for all of them, which Postgres hashes once."""
     if not exclude:
         return Sql("")
-    return Sql(" AND profile_id NOT IN (SELECT unnest(%s::uuid[]))", (_array(exclude),))
+    return Sql(
+        " AND profile_id NOT IN (SELECT unnest(%s::uuid[]))", (uuid_array(exclude),)
+    )
 
 
 def among(ids: Collection[uuid.UUID]) -> Sql:
     """Nobody but these."""
-    return Sql(" AND profile_id = ANY(%s::uuid[])", (_array(ids),))
-
-
-def _array(ids: Collection[uuid.UUID]) -> str:
-    """A list of UUIDs would take ten times as long to write, and an array to plan."""
-    return "{" + ",".join([f"{pk.int:032x}" for pk in ids]) + "}"
+    return Sql(" AND profile_id = ANY(%s::uuid[])", (uuid_array(ids),))
 
 
 def _within(circle: Circle | None) -> Sql:

@@ -7,8 +7,10 @@ can be shared out among the examples.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -30,8 +32,10 @@ MAX_NEWTON_STEPS = 100
 NEWTON_TOLERANCE = 1e-10
 SMALLEST_STEP = 1e-4
 ROUNDING = 1e-14
-# From here on a product of the Gram matrix is much cheaper than a factorisation.
+# From here on a product of the Gram matrix is much cheaper than a factorisation, and
+# from `MOST_EXAMPLES` on fifty products are cheaper than to make the matrix.
 MANY_EXAMPLES = 100
+MOST_EXAMPLES = 300
 MAX_CONJUGATE_STEPS = 60
 CONJUGATE_TOLERANCE = 1e-5
 
@@ -63,7 +67,8 @@ class BayesianPreference(LinearPreference):
         weight = given * np.where(y, 1.0, dislike_share)
         believed = prior or cold_prior()
         sign = np.where(y, 1.0, -1.0)
-        gram = believed.gram(x)
+        is_made = len(y) <= MOST_EXAMPLES
+        gram = believed.gram(x) if is_made else _Gram(believed.spread(x))
         base = believed.intercept + x @ believed.mean
         begin = np.zeros(len(y)) if start is None else start
         dual = _newton(gram, sign=sign, weight=weight, base=base, start=begin)
@@ -87,8 +92,31 @@ class BayesianPreference(LinearPreference):
         return remaining
 
 
+@dataclass(frozen=True, eq=False)
+class _Gram:
+    """X C X.T as `spread` @ `spread`.T, (n, k) each, which is multiplied, not made."""
+
+    spread: npt.NDArray[Any]
+
+    def __matmul__(self, dual: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        product: npt.NDArray[Any] = self.spread @ (dual @ self.spread)
+        return product
+
+    def __array__(self, *_: Any, **__: Any) -> npt.NDArray[Any]:
+        made: npt.NDArray[Any] = self.spread @ self.spread.T
+        return made
+
+    @cached_property
+    def rough(self) -> _Gram:
+        """In float32, half as much to read: it is memory that a product waits for."""
+        return _Gram(self.spread.astype(np.float32))
+
+
+Gram = FloatArray | _Gram
+
+
 def _newton(
-    gram: FloatArray,
+    gram: Gram,
     *,
     sign: FloatArray,
     weight: FloatArray,
@@ -99,34 +127,42 @@ def _newton(
 
     Newton's method on the dual with a backtracking line search; the loss is convex.
     """
+    dual, fit = start, gram @ start
 
-    def loss(dual: FloatArray) -> float:
-        fit = gram @ dual
-        misfit = weight @ np.logaddexp(0.0, -sign * (base + fit))
-        return float(misfit + 0.5 * dual @ fit)
+    def loss(size: float) -> float:
+        """At so much of the step."""
+        there, its_fit = dual + size * step, fit + size * its_change
+        misfit = weight @ np.logaddexp(0.0, -sign * (base + its_fit))
+        return float(misfit + 0.5 * there @ its_fit)
 
-    dual = start
     for _ in range(MAX_NEWTON_STEPS):
-        z = base + gram @ dual
-        wanted = weight * sign * sigmoid(-sign * z)
-        curvature = weight * sigmoid(z) * sigmoid(-z)
-        missing = wanted - dual
-        if np.abs(missing).max(initial=0.0) < NEWTON_TOLERANCE:
+        z = base + fit
+        missing = weight * sign * sigmoid(-sign * z) - dual
+        if _is_nothing(missing):
             return dual
-        step = _newton_step(gram, curvature, missing)
-        size, before = 1.0, loss(dual)
-        limit = before + ROUNDING * (1.0 + abs(before))
-        while size > SMALLEST_STEP and loss(dual + size * step) > limit:
-            size /= 2
-        dual = dual + size * step
-        if np.abs(step).max(initial=0.0) < NEWTON_TOLERANCE:
+        step = _newton_step(gram, weight * sigmoid(z) * sigmoid(-z), missing)
+        its_change = gram @ step
+        size = _step_size(loss)
+        dual, fit = dual + size * step, fit + size * its_change
+        if _is_nothing(step):
             return dual
     raise ArithmeticError("the preference did not converge")
 
 
-def _newton_step(
-    gram: FloatArray, curvature: FloatArray, missing: FloatArray
-) -> FloatArray:
+def _is_nothing(change: FloatArray) -> bool:
+    return bool(np.abs(change).max(initial=0.0) < NEWTON_TOLERANCE)
+
+
+def _step_size(loss: Callable[[float], float]) -> float:
+    """All of the step, or as many times half of it as it takes to lose nothing."""
+    size, before = 1.0, loss(0.0)
+    limit = before + ROUNDING * (1.0 + abs(before))
+    while size > SMALLEST_STEP and loss(size) > limit:
+        size /= 2
+    return size
+
+
+def _newton_step(gram: Gram, curvature: FloatArray, missing: FloatArray) -> FloatArray:
     """(I + H G)^-1 missing; of many examples by conjugate gradients, if they converge.
 
     = missing - H^1/2 (I + H^1/2 G H^1/2)^-1 H^1/2 G missing: what is solved is
@@ -134,17 +170,19 @@ def _newton_step(
     """
     if len(missing) > MANY_EXAMPLES:
         root = np.sqrt(curvature)
-        solved = _conjugate(gram, root, root * (gram @ missing))
+        # A step may be rough, as the next one starts from an exact misfit.
+        inner = gram.rough if isinstance(gram, _Gram) else gram
+        solved = _conjugate(inner, root, root * (gram @ missing))
         if solved is not None:
             return missing - root * solved
-    system = np.eye(len(missing)) + curvature[:, None] * gram
+    system = np.eye(len(missing)) + curvature[:, None] * np.asarray(gram)
     return np.asarray(np.linalg.solve(system, missing), dtype=np.float64)
 
 
-def _conjugate(
-    gram: FloatArray, root: FloatArray, target: FloatArray
-) -> FloatArray | None:
+def _conjugate(gram: Gram, root: FloatArray, target: FloatArray) -> FloatArray | None:
     """(I + R G R)^-1 target, R = diag(root) (Hestenes and Stiefel 1952), or None."""
+    number = np.float32 if isinstance(gram, _Gram) else np.float64
+    root, target = root.astype(number), target.astype(number)
     solved, residual = np.zeros_like(target), target
     direction, square = residual, float(residual @ residual)
     enough = square * CONJUGATE_TOLERANCE**2

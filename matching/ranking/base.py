@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 import numpy.typing as npt
@@ -86,22 +87,40 @@ def rank(
     if not candidates:
         return []
     liking = preference.score(features_of(candidates))
-    chances = calibrate(liking)
     addends: dict[str, FloatArray] = {}
     for name, stage in (stages or {}).items():
         addends[name] = stage(candidates, sum(addends.values(), start=liking))
     said = {name: _sets_apart(gained) for name, gained in addends.items()}
     if "reciprocity" in said:
         said["reciprocity"] &= np.array([c.liked_back is not None for c in candidates])
+    return _in_order(candidates, liking, calibrate(liking), addends, said)
+
+
+def _in_order(
+    candidates: Sequence[Candidate],
+    liking: FloatArray,
+    chances: FloatArray,
+    addends: Mapping[str, FloatArray],
+    said: Mapping[str, BoolArray],
+) -> list[Ranked]:
+    """Best first, of everything by candidate, (n,) each."""
+    shape = (len(addends), len(candidates))
+    amounts = np.array([*addends.values()]).reshape(shape).T.tolist()
+    hidden = ~np.array([*said.values()], dtype=np.bool_).reshape(shape).T
+    # Lists, as to take one number from an array is ten times as slow.
+    everybody = zip(
+        *(candidates, liking.tolist(), chances.tolist(), amounts, hidden.tolist()),
+        strict=True,
+    )
     ranked = [
         Ranked(
             candidate,
-            preference=float(liking[i]),
-            match_score=float(chances[i]),
-            stages={name: float(gained[i]) for name, gained in addends.items()},
-            unsaid=frozenset(name for name in addends if not said[name][i]),
+            preference=log_odds,
+            match_score=chance,
+            stages=dict(zip(addends, gained, strict=True)),
+            unsaid=frozenset(compress(addends, unsaid)),
         )
-        for i, candidate in enumerate(candidates)
+        for candidate, log_odds, chance, gained, unsaid in everybody
     ]
     return sorted(ranked, key=lambda r: r.position)
 
@@ -114,7 +133,9 @@ def _sets_apart(gained: FloatArray) -> BoolArray:
 
 def features_of(candidates: Sequence[Candidate]) -> FloatArray:
     """Their features, (n, 644)."""
-    return np.stack([candidate.features for candidate in candidates])
+    # Twice as quick as to stack them.
+    joined = np.concatenate([candidate.features for candidate in candidates])
+    return joined.reshape(len(candidates), -1)
 
 
 def by_score(candidates: Sequence[Candidate], scores: FloatArray) -> list[int]:

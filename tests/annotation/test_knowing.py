@@ -20,6 +20,7 @@ from annotation.schema import (
     unseen,
 )
 from annotation.services.calibrating import activate_calibration
+from annotation.services.requesting import current_readings
 from profiles.models import Photo, Profile
 from tests.conftest import MakePhoto
 from tests.matching.readings import reading
@@ -48,8 +49,9 @@ def keep(*, red: float) -> str:
 
 def say(photo: Photo, **fields: Any) -> None:
     """Make a row of what the annotator has said of the photo."""
-    said = {"attributes": reading(hair_color=SAID), "features": None, **fields}
-    Annotation.objects.filter(photo=photo).update(status="done", **said)
+    said: dict[str, Any] = {"attributes": reading(hair_color=SAID), "features": None}
+    said |= {"status": "done", **fields}
+    Annotation.objects.filter(photo=photo).update(**said)
 
 
 @pytest.fixture
@@ -175,3 +177,26 @@ def test_many_photos_are_read_by_as_few_queries_as_one(
             services.effective_readings(
                 [photo.pk for photo in some], annotator=f"fake:fake-1#{kept}"
             )
+
+
+def test_only_done_rows_of_the_two_versions_in_question_are_read(
+    alice: Profile, make_photo: MakePhoto
+) -> None:
+    rows: dict[str, dict[str, Any]] = {
+        "active": {},
+        "named": {"backend": "old", "model": "old-1", "prompt_version": "p-1"},
+        "mixed": {"backend": "old", "model": "fake-1"},
+        "another prompt": {"prompt_version": "p-1"},
+        "another schema": {"schema_version": "0"},
+        "pending": {"status": "pending"},
+    }
+    photos = {name: make_photo(alice) for name in rows}
+    for name, fields in rows.items():
+        say(photos[name], **fields)
+    for annotator in ("", "old:old-1@p-1"):
+        by_rule = current_readings(annotator).values_list("photo_id", flat=True)
+        ids = [photo.pk for photo in photos.values()]
+        found = services.effective_readings(ids, annotator=annotator)
+        assert set(found) == set(by_rule)
+        named = {photos["named"].pk} if annotator else set()
+        assert set(found) == {photos["active"].pk, *named}

@@ -32,6 +32,7 @@ from matching.preference import (
     importance,
     sigmoid,
 )
+from matching.preference.bayesian import MANY_EXAMPLES, MOST_EXAMPLES
 from tests.matching.readings import (
     random_reading,
     random_sighting,
@@ -278,9 +279,10 @@ def test_examples_do_not_move_the_intercept() -> None:
     assert score(taste, np.zeros(WIDTH)) == -2.0
 
 
-def test_starting_warm_leads_to_the_same_taste() -> None:
+@pytest.mark.parametrize("count", [10, MOST_EXAMPLES + 1])
+def test_starting_warm_leads_to_the_same_taste(count: int) -> None:
     rng = np.random.default_rng(0)
-    photos, labels = random_photos(rng, count=10), rng.random(10) < 0.5
+    photos, labels = random_photos(rng, count=count), rng.random(count) < 0.5
     cold = BayesianPreference.fit(photos, liked=labels)
     start = np.append(
         BayesianPreference.fit(photos[:-1], liked=labels[:-1]).credits, 0.0
@@ -289,11 +291,12 @@ def test_starting_warm_leads_to_the_same_taste() -> None:
     assert np.allclose(warm.weights, cold.weights, atol=1e-9)
 
 
+@pytest.mark.parametrize("count", [MANY_EXAMPLES + 30, MOST_EXAMPLES + 50])
 @pytest.mark.parametrize("scale", [1.0, 30.0])
-def test_many_examples_reach_the_same_optimum_as_few(scale: float) -> None:
+def test_many_examples_reach_the_same_optimum_as_few(scale: float, count: int) -> None:
     rng = np.random.default_rng(0)
-    photos = scale * random_photos(rng, count=130)
-    labels, prior = rng.random(130) < 0.4, random_prior(rng)
+    photos = scale * random_photos(rng, count=count)
+    labels, prior = rng.random(count) < 0.4, random_prior(rng)
     taste = BayesianPreference.fit(photos, liked=labels, prior=prior)
     surprise = np.where(labels, 1, 0) - sigmoid(taste.score(photos))
     counts = np.where(labels, 1, DISLIKE_SHARE)

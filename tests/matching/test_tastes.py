@@ -159,6 +159,29 @@ def test_a_moment_that_is_past_is_remembered(alice: Profile, shown: Shown) -> No
     assert (then.weights == before).all()
 
 
+def test_the_latest_label_is_the_last_that_stands(alice: Profile, shown: Shown) -> None:
+    assert labels.latest(alice) == 0
+    said = [event(Kind.LIKE, person) for person, _ in shown[:3]]
+    for one in [*said, event(Kind.MESSAGE, shown[3][0])]:
+        record(alice, [one])
+    say(shown[0][0], Kind.LIKE, alice)  # somebody else's
+    assert labels.latest(alice) == Feedback.objects.get(event_id=said[2].event_id).pk
+    undo(alice, said[2].event_id)
+    assert labels.latest(alice) == Feedback.objects.get(event_id=said[1].event_id).pk
+    assert labels.latest(alice) == labels.standing(alice).latest("pk").pk
+    tastes.reset(alice)
+    assert labels.latest(alice) == 0
+
+
+def test_to_learn_takes_five_statements_however_much_was_said(
+    alice: Profile, shown: Shown, django_assert_num_queries: Callable[[int], Any]
+) -> None:
+    for person, _ in shown:
+        say(alice, Kind.LIKE, person)
+        with django_assert_num_queries(4):  # and vectors by a cursor of their own
+            tastes.relearn(alice)
+
+
 def test_a_reset_forgets_what_was_said_until_then_and_nothing_else(
     alice: Profile, shown: Shown
 ) -> None:

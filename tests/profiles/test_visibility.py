@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from profiles import services
+from profiles.examples import owners_of_usable
 from profiles.models import Client, Gender, Photo, Profile, years_before
 from tests.conftest import MakePerson, MakePhoto
 
@@ -184,7 +186,11 @@ def test_clients_do_not_share_their_people(shown: Callable[..., Profile]) -> Non
 
 
 def usable(viewer: Profile, photo: Photo) -> bool:
-    return Photo.objects.usable_as_example(viewer).filter(pk=photo.pk).exists()
+    """By the rule, and by the statement that searches ask: they must agree."""
+    by_rule = Photo.objects.usable_as_example(viewer).filter(pk=photo.pk).exists()
+    owners = owners_of_usable(viewer, [photo.pk])
+    assert owners == ({photo.pk: photo.owner_id} if by_rule else {})
+    return by_rule
 
 
 def test_published_photos_of_visible_people_can_be_searched_by(
@@ -224,6 +230,56 @@ def test_a_refused_anchor_serves_nobody(
     anchor = make_photo(alice, purpose=Photo.Purpose.ANCHOR)
     withdraw(anchor.pk, reason="failed: nudity")
     assert not usable(alice, anchor)
+
+
+def anybody(rng: random.Random, clients: list[Client]) -> Profile:
+    """Somebody whose fields are each likely to pass, and none of them certain to."""
+    youngest = rng.choice([18, 18, 30])
+    return Profile.objects.create(
+        client=rng.choice(clients),
+        birth_date=born(rng.choice([18, 29, 30, 31]), days_ago=rng.choice([-1, 0, 1])),
+        gender=rng.choice(list(Gender)),
+        seeking=rng.sample(list(Gender), rng.choice([1, 2, 3, 3])),
+        sought_age_min=youngest,
+        sought_age_max=rng.choice([youngest, 31, 120]),
+        consented_at=rng.choice([None, *[timezone.now()] * 4]),
+        status=rng.choice([*Profile.Status, *[Profile.Status.ACTIVE] * 4]),
+    )
+
+
+def any_photo(rng: random.Random, owner: Profile, number: int) -> Photo:
+    purpose = rng.choice(list(Photo.Purpose))
+    is_anchor = purpose == Photo.Purpose.ANCHOR
+    hours = dt.timedelta(hours=rng.choice([-1, 1]))
+    return Photo.objects.create(
+        owner=owner,
+        purpose=purpose,
+        status=rng.choice([*Photo.Status, Photo.Status.APPROVED]),
+        expires_at=timezone.now() + hours if is_anchor else None,
+        sha256=f"{number:064x}",
+        dhash="0" * 64,
+        width=1,
+        height=1,
+    )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_searches_ask_agrees_with_the_rule_on_anybody(
+    seed: int, client_app: Client
+) -> None:
+    rng = random.Random(seed)  # noqa: S311 - no secret
+    clients = [client_app] * 4 + [services.create_client("another app")[0]]
+    everybody = [anybody(rng, clients) for _ in range(60)]
+    photos = [any_photo(rng, one, n) for one in everybody for n in range(4)]
+    for one in everybody:
+        one.avoided.set(rng.sample(everybody, 8))
+    found = 0
+    for viewer in everybody:
+        by_rule = Photo.objects.usable_as_example(viewer)
+        owners = owners_of_usable(viewer, [photo.pk for photo in photos])
+        assert owners == dict(by_rule.values_list("pk", "owner_id"))
+        found += len(owners.keys() - {p.pk for p in photos if p.owner == viewer})
+    assert found  # others' photos too
 
 
 def test_nobody_reads_photos_without_consent_or_of_the_blocked(
