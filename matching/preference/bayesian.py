@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -32,10 +31,8 @@ MAX_NEWTON_STEPS = 100
 NEWTON_TOLERANCE = 1e-10
 SMALLEST_STEP = 1e-4
 ROUNDING = 1e-14
-# From here on a product of the Gram matrix is much cheaper than a factorisation, and
-# from `MOST_EXAMPLES` on fifty products are cheaper than to make the matrix.
+# From here on a product of the Gram matrix is much cheaper than a factorisation.
 MANY_EXAMPLES = 100
-MOST_EXAMPLES = 300
 MAX_CONJUGATE_STEPS = 60
 CONJUGATE_TOLERANCE = 1e-5
 
@@ -67,8 +64,7 @@ class BayesianPreference(LinearPreference):
         weight = given * np.where(y, 1.0, dislike_share)
         believed = prior or cold_prior()
         sign = np.where(y, 1.0, -1.0)
-        is_made = len(y) <= MOST_EXAMPLES
-        gram = believed.gram(x) if is_made else _Gram(believed.spread(x))
+        gram = believed.gram(x)
         base = believed.intercept + x @ believed.mean
         begin = np.zeros(len(y)) if start is None else start
         dual = _newton(gram, sign=sign, weight=weight, base=base, start=begin)
@@ -92,31 +88,8 @@ class BayesianPreference(LinearPreference):
         return remaining
 
 
-@dataclass(frozen=True, eq=False)
-class _Gram:
-    """X C X.T as `spread` @ `spread`.T, (n, k) each, which is multiplied, not made."""
-
-    spread: npt.NDArray[Any]
-
-    def __matmul__(self, dual: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        product: npt.NDArray[Any] = self.spread @ (dual @ self.spread)
-        return product
-
-    def __array__(self, *_: Any, **__: Any) -> npt.NDArray[Any]:
-        made: npt.NDArray[Any] = self.spread @ self.spread.T
-        return made
-
-    @cached_property
-    def rough(self) -> _Gram:
-        """In float32, half as much to read: it is memory that a product waits for."""
-        return _Gram(self.spread.astype(np.float32))
-
-
-Gram = FloatArray | _Gram
-
-
 def _newton(
-    gram: Gram,
+    gram: FloatArray,
     *,
     sign: FloatArray,
     weight: FloatArray,
@@ -162,7 +135,9 @@ def _step_size(loss: Callable[[float], float]) -> float:
     return size
 
 
-def _newton_step(gram: Gram, curvature: FloatArray, missing: FloatArray) -> FloatArray:
+def _newton_step(
+    gram: FloatArray, curvature: FloatArray, missing: FloatArray
+) -> FloatArray:
     """(I + H G)^-1 missing; of many examples by conjugate gradients, if they converge.
 
     = missing - H^1/2 (I + H^1/2 G H^1/2)^-1 H^1/2 G missing: what is solved is
@@ -171,18 +146,17 @@ def _newton_step(gram: Gram, curvature: FloatArray, missing: FloatArray) -> Floa
     if len(missing) > MANY_EXAMPLES:
         root = np.sqrt(curvature)
         # A step may be rough, as the next one starts from an exact misfit.
-        inner = gram.rough if isinstance(gram, _Gram) else gram
-        solved = _conjugate(inner, root, root * (gram @ missing))
+        solved = _conjugate(gram, root, root * (gram @ missing))
         if solved is not None:
             return missing - root * solved
-    system = np.eye(len(missing)) + curvature[:, None] * np.asarray(gram)
+    system = np.eye(len(missing)) + curvature[:, None] * gram
     return np.asarray(np.linalg.solve(system, missing), dtype=np.float64)
 
 
-def _conjugate(gram: Gram, root: FloatArray, target: FloatArray) -> FloatArray | None:
+def _conjugate(
+    gram: FloatArray, root: FloatArray, target: FloatArray
+) -> FloatArray | None:
     """(I + R G R)^-1 target, R = diag(root) (Hestenes and Stiefel 1952), or None."""
-    number = np.float32 if isinstance(gram, _Gram) else np.float64
-    root, target = root.astype(number), target.astype(number)
     solved, residual = np.zeros_like(target), target
     direction, square = residual, float(residual @ residual)
     enough = square * CONJUGATE_TOLERANCE**2

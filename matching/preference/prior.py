@@ -39,11 +39,6 @@ class Prior:
         product: FloatArray = x * self.variance + (x @ self.factor) @ self.factor.T
         return product
 
-    def spread(self, x: FloatArray) -> FloatArray:
-        """S of x (n, 644), (n, 644 + r), of which S @ S.T is x @ C @ x.T."""
-        scaled = x * np.sqrt(self.variance)
-        return np.hstack([scaled, x @ self.factor]) if self.factor.size else scaled
-
     def gram(self, x: FloatArray) -> FloatArray:
         """x @ C @ x.T of x (n, 644), symmetric to the last bit: (n, n)."""
         scaled = x * np.sqrt(self.variance)
