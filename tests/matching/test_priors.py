@@ -16,12 +16,14 @@ from django.db import IntegrityError, transaction
 from matching import priors, spaces
 from matching.evaluation.prior_worth import Worth
 from matching.features import WIDTH, pack
-from matching.models import LearnedPrior, PersonVector
+from matching.models import Feedback, LearnedPrior, PersonVector
 from matching.preference import Prior
 from matching.preference.labels import LabelKind
 from matching.preference.learning import version_of
+from matching.services.feedback import record
 from profiles.models import Gender, Profile
 from tests.conftest import MakePerson
+from tests.matching.people import event
 from tests.matching.test_preference import random_prior
 
 pytestmark = pytest.mark.django_db
@@ -189,3 +191,13 @@ def test_learnprior_says_what_is_wrong_with_its_file(
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="cannot be read"):
         call_command("learnprior", "--feedback", str(tmp_path / "none"))
+
+
+def test_feedback_of_people_who_have_said_little_is_left_out(
+    make_person: MakePerson,
+) -> None:
+    women = [make_person(gender=Gender.WOMAN) for _ in range(priors.LEAST_LABELS)]
+    talkative, silent = (make_person(gender=Gender.MAN) for _ in range(2))
+    record(talkative, [event(Feedback.Kind.LIKE, woman) for woman in women])
+    record(silent, [event(Feedback.Kind.LIKE, woman) for woman in women[1:]])
+    assert {label.person for label in priors.labels_said()} == {talkative.pk}

@@ -12,8 +12,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from rest_framework.test import APIClient
 
 from annotation.models import Annotation
+from matching import paging
 from matching.models import Impression, MatchCalibration, PersonVector
-from matching.preference import sigmoid
+from matching.preference import METHODS, sigmoid
 from matching.ranking.stages import STAGES
 from profiles import services as people
 from profiles.models import Gender, Photo, Profile
@@ -174,6 +175,53 @@ def test_what_feedback_taught_joins_in_and_shuffles_no_page_that_was_begun(
 
 def scores(answer: Any) -> dict[str, float]:
     return {match["user_id"]: match["score"] for match in answer["matched_users"]}
+
+
+def liking(api: APIClient, alice: Profile, crowd: list[Profile], **more: Any) -> Any:
+    """Who is liked how much, and by which method, as it was logged."""
+    answer = ask(api, alice, crowd, **more).json()
+    logged = Impression.objects.filter(page_id=answer["page_id"])
+    (method,) = set(logged.values_list("method", flat=True))
+    return method, dict(logged.values_list("person_id", "preference"))
+
+
+def test_a_search_learns_by_the_method_that_is_asked_for(
+    api: APIClient, alice: Profile, crowd: list[Profile]
+) -> None:
+    found = {name: liking(api, alice, crowd, method=name) for name in METHODS}
+    assert [method for method, _ in found.values()] == list(METHODS)
+    assert liking(api, alice, crowd) == found["bayesian"]
+    people = crowd[5:]
+    orders = {tuple(by[person.pk] for person in people) for _, by in found.values()}
+    assert len(orders) == len(METHODS)
+
+
+def test_an_arm_that_is_called_like_a_method_searches_by_it(
+    api: APIClient, alice: Profile, crowd: list[Profile], settings: Any
+) -> None:
+    plain = liking(api, alice, crowd, method="plain")
+    settings.EXPERIMENT = "try: plain=1"
+    assert liking(api, alice, crowd) == plain
+    assert liking(api, alice, crowd, method="bayesian")[0] == "bayesian"
+    settings.EXPERIMENT = "try: another=1"
+    assert liking(api, alice, crowd)[0] == "bayesian"
+
+
+def test_who_is_like_any_liked_photo_is_found_by_best_score(
+    api: APIClient,
+    alice: Profile,
+    crowd: list[Profile],
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Any,
+) -> None:
+    settings.RANKING = dict.fromkeys(STAGES, 0.0)
+    monkeypatch.setattr(paging, "WINDOW", 1)
+    for turn in range(3):
+        turned = crowd[turn:3] + crowd[:turn] + crowd[3:]
+        found = ask(api, alice, turned, method="best_score").json()["matched_users"]
+        told = [match["score"] for match in found]
+        assert len(told) == 5
+        assert told == sorted(told, reverse=True)
 
 
 def test_a_search_is_logged_under_the_id_that_it_tells(

@@ -14,7 +14,8 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matching import labels, spaces, tastes
+from matching import labels, priors, spaces, tastes
+from matching.evaluation.prior_worth import Worth
 from matching.features import WIDTH, FloatArray
 from matching.models import Feedback, PersonVector, Space, Taste
 from matching.preference import BayesianPreference
@@ -25,6 +26,7 @@ from profiles.models import Profile
 from tests.conftest import MakePerson
 from tests.matching.people import crowd, event, random_features, say, showing
 from tests.matching.readings import random_space
+from tests.matching.test_preference import random_prior
 
 Kind = Feedback.Kind
 Shown = list[tuple[Profile, FloatArray]]
@@ -290,3 +292,20 @@ def test_photos_count_more_than_what_feedback_taught() -> None:
     assert (prior.variance == taste.prior.variance).all()
     nothing = random_taste(3, 0)
     assert tastes.beside_photos(nothing) is nothing.prior
+
+
+def test_a_taste_begins_from_the_prior_of_whom_one_seeks(
+    alice: Profile, shown: Shown
+) -> None:
+    space, prior = spaces.active_space(), random_prior(np.random.default_rng(0))
+    row = priors.keep(
+        prior,
+        space=space,
+        seeking=priors.seeking_key(alice.seeking),
+        raters=9,
+        worth=Worth(tests=9, auc=0.7, plain_auc=0.6, low=0.05, high=0.15),
+    )
+    priors.activate(row)
+    assert tastes.learned(alice, space).prior.version == prior.version
+    say(alice, Kind.LIKE, shown[0][0])
+    assert Taste.objects.get().prior == prior.version

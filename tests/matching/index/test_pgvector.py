@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from django.core.management import call_command
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from matching import selectors, services, spaces
 from matching.features import WIDTH
@@ -96,6 +97,43 @@ def test_when_all_that_a_graph_finds_are_excluded_nobody_is_lost(
     nearest = [hit.id for hit in best[:250]]
     hits = index.search(asked, WANTED, k=20, exclude=nearest)
     assert [hit.id for hit in hits] == [hit.id for hit in best[250:270]]
+
+
+@pytest.mark.usefixtures("by_graph")
+def test_a_graph_that_gave_up_early_is_not_believed(
+    index: PgvectorIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everybody = [woman(RNG) for _ in range(300)]
+    store(everybody)
+    index.upsert(everybody)
+    build()
+    monkeypatch.setattr(pgvector, "LEAST_FETCHED", 250)
+    monkeypatch.setattr(pgvector, "BREADTH", 20)
+    monkeypatch.setattr(pgvector._Graph, "_affordable_steps", lambda *_: 20)
+    asked = query(RNG)
+    hits = index.search(asked, WANTED, k=3)
+    assert all(hit.is_exact for hit in hits)
+    assert hits == index.search(asked, WANTED, k=3, effort=Effort.EXACT)
+
+
+def test_postgres_is_told_at_once_of_many_who_were_seen(
+    index: PgvectorIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graphs, "LEAST_PEOPLE", 1)
+    monkeypatch.setattr(pgvector, "MANY_EXCLUDED", 40)
+    monkeypatch.setattr(pgvector, "MANY_PASSING", 1)
+    everybody = [woman(RNG) for _ in range(300)]
+    store(everybody)
+    index.upsert(everybody)
+    build()
+    asked = query(RNG)
+    best = index.search(asked, WANTED, k=300, effort=Effort.EXACT)
+    nearest = [hit.id for hit in best[:50]]
+    with CaptureQueriesContext(connection) as told:
+        hits = index.search(asked, WANTED, k=10, exclude=nearest)
+    assert [hit.id for hit in hits] == [hit.id for hit in best[50:60]]
+    scans = [one["sql"] for one in told if "profile_id, (vector" in one["sql"]]
+    assert ["NOT IN" in scan for scan in scans] == [True]
 
 
 def test_a_graph_is_built_where_many_are_and_dropped_with_its_space(
