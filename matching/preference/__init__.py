@@ -1,7 +1,8 @@
 """What a person likes, learned from a few liked and disliked photos. Pure.
 
-`methods` names all the ways to learn it; the default is `bayesian`, and `learning`
-makes the prior that it starts from out of what many other people like.
+`methods` names all the ways to learn it; the default is `bayesian`, with what the liked
+photos have in common by `relevance`, and `learning` makes the prior that it starts from
+out of what many other people like.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 
 import numpy.typing as npt
 
+from matching.preference import relevance
 from matching.preference.base import FloatArray, LinearPreference
 from matching.preference.baselines import (
     BestScorePreference,
@@ -14,7 +15,6 @@ from matching.preference.baselines import (
     GaussianPreference,
     PlainPreference,
 )
-from matching.preference.bayesian import BayesianPreference
 from matching.preference.prior import Prior
 
 DEFAULT: Final = "bayesian"
@@ -56,7 +56,7 @@ def _best_score(
 
 
 METHODS: Final[Mapping[str, Fit]] = {
-    DEFAULT: BayesianPreference.fit,
+    DEFAULT: relevance.fit,
     "plain": _plain,
     "blend": BlendPreference.fit,
     "best_score": _best_score,

@@ -35,6 +35,7 @@ from matching.preference import (
     PlainPreference,
     Prior,
     fit,
+    relevance,
     sigmoid,
 )
 from matching.wording import sentence, understood
@@ -53,9 +54,7 @@ def learn(
     space: FeatureSpace, *, liked: list[Sighting], disliked: list[Sighting]
 ) -> BayesianPreference:
     labels = [True] * len(liked) + [False] * len(disliked)
-    return BayesianPreference.fit(
-        photo_matrix(space, [*liked, *disliked]), liked=labels
-    )
+    return relevance.fit(photo_matrix(space, [*liked, *disliked]), liked=labels)
 
 
 def explain(
