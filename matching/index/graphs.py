@@ -20,10 +20,10 @@ from matching.models import PersonVector, Space
 # Below it a search reads everybody in no more time than a graph would take.
 LEAST_PEOPLE = 10_000
 # Edges a node, and how far its neighbours are looked for: measured, decision 15.
-EDGES = 16
-BREADTH = 64
-# A build that fits in memory is many times as quick; a row takes some 1 KB of it.
-MEMORY_BYTES_PER_PERSON = 1_250
+EDGES = 32
+BREADTH = 200
+# A build that fits in memory is many times as quick; a row takes some 2 KB of it.
+MEMORY_BYTES_PER_PERSON = 2_000
 LEAST_MEMORY_MB, MOST_MEMORY_MB = 64, 4_096
 PREFIX = "personvector_graph"
 

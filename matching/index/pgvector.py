@@ -43,7 +43,7 @@ MOST_SEEN, MOST_PREFETCH = 0.75, 2_000
 # What a half rounds away is too small for a half's exponent.
 SCALE = 2048
 # Candidates that a graph keeps in view (ef_search): decision 15.
-BREADTH = 400
+BREADTH = 500
 
 
 # A query as two texts: the numbers as halves, and what these round away.
