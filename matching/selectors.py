@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -15,7 +15,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from matching.features import pack_query, unpack
-from matching.index.base import Circle, Declared, Filter
+from matching.index.base import Circle, Declared, Filter, Hit
 from matching.index.conditions import Sql, among, passing
 from matching.index.pgvector import PgvectorIndex
 from matching.index.vectors import read, read_vectors
@@ -92,19 +92,26 @@ def candidates(
     k = limit
     while True:
         hits = index.search(pack_query(query), wanted, k=k, exclude=exclude)
-        features = still_eligible(
-            viewer, space=space, filters=filters, profile_ids=[hit.id for hit in hits]
-        )
-        kept += [
-            Found(hit.id, features[hit.id], hit.distance, hit.is_exact)
-            for hit in hits
-            if hit.id in features
-        ]
+        kept += _shown(viewer, space, filters, hits)
         if len(kept) >= limit or len(hits) < k:
             break
         exclude |= {hit.id for hit in hits}
         k *= 2  # whoever left a moment ago may be many
     return sorted(kept, key=lambda found: (found.distance, found.profile_id))[:limit]
+
+
+def _shown(
+    viewer: Profile, space: Space, filters: Filters, hits: Sequence[Hit]
+) -> list[Found]:
+    """Of those whom the index found, who may be shown at this very moment."""
+    features = still_eligible(
+        viewer, space=space, filters=filters, profile_ids=[hit.id for hit in hits]
+    )
+    return [
+        Found(hit.id, features[hit.id], hit.distance, hit.is_exact)
+        for hit in hits
+        if hit.id in features
+    ]
 
 
 def wanted_of(viewer: Profile, filters: Filters) -> Filter:
