@@ -13,7 +13,7 @@ from django.db import connection
 from bench._bench import rounded, timed
 from bench._surroundings import own_surroundings
 from matching import services, spaces
-from matching.index import graphs
+from matching.index import graphs, sketches
 from matching.management.commands.seedpeople import cache_folder, owner
 from matching.models import Space
 from matching.seeding.seeder import Seeder
@@ -37,7 +37,7 @@ def crowd(count: int) -> Iterator[dict[str, Any]]:
         first = min(FITTED_TO, count)
         seed(first, real)
         services.fit_feature_space()
-        graphs.build_missing(spaces.active_space())
+        sketches.define(spaces.active_space())
         _, seconds = timed(lambda: seed(count - first, real))
         with connection.cursor() as cursor:
             cursor.execute("VACUUM ANALYZE")

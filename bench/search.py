@@ -49,7 +49,8 @@ class Bench:
         self.oracle = Oracle(viewer, stored)
         self.asked = queries(anchors(viewer), count + 1)
         self.tastes = [
-            search.learn(viewer, query, self.space).probes()[0] for query in self.asked
+            search.learn(viewer, query, self.space, usable=query.examples).probes()[0]
+            for query in self.asked
         ]
         self.api = APIClient(HTTP_HOST="127.0.0.1")
         token = issue_token(Caller(client_id=viewer.client_id, person_id=viewer.pk))

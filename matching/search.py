@@ -105,10 +105,12 @@ def search(viewer: Profile, query: Query) -> Page:
     query = begun(viewer, query)
     taste = tastes.learned(viewer, stored, until=query.until)
     prior = tastes.beside_photos(taste)
-    owners = _owners_of_usable(viewer, query.examples)
-    preference = learn(viewer, query, spaces.feature_space(stored), prior=prior)
+    usable = owners_of_usable(viewer, query.examples)
+    space = spaces.feature_space(stored)
+    preference = learn(viewer, query, space, usable=usable, prior=prior)
+    known = frozenset(usable.values()) - {viewer.pk}
     return _page(
-        *(viewer, query, stored, preference), taught=len(taste.liked), known=owners
+        *(viewer, query, stored, preference), taught=len(taste.liked), known=known
     )
 
 
@@ -135,9 +137,15 @@ def begun(viewer: Profile, query: Query) -> Query:
 
 
 def learn(
-    viewer: Profile, query: Query, space: FeatureSpace, *, prior: Prior | None = None
+    viewer: Profile,
+    query: Query,
+    space: FeatureSpace,
+    *,
+    usable: Container[uuid.UUID],
+    prior: Prior | None = None,
 ) -> LinearPreference:
-    """The taste that the example photos show, which the viewer may use."""
+    """The taste that the example photos show, of those that the viewer may use."""
+    _check_usable(query.examples, usable)
     seen = spaces.sightings_in(space, query.examples)
     _check_read(viewer, query.examples, known=seen.keys())
     examples = photo_matrix(space, [seen[pk] for pk in query.examples])
@@ -204,11 +212,7 @@ def _explained(
     ]
 
 
-def _owners_of_usable(
-    viewer: Profile, photo_ids: Sequence[uuid.UUID]
-) -> frozenset[uuid.UUID]:
-    """Who else is in these photos; NotFoundError for one not to be searched by."""
-    usable = owners_of_usable(viewer, photo_ids)
+def _check_usable(photo_ids: Sequence[uuid.UUID], usable: Container[uuid.UUID]) -> None:
     unknown = [str(pk) for pk in photo_ids if pk not in usable]
     if unknown:
         raise NotFoundError(
@@ -216,7 +220,6 @@ def _owners_of_usable(
             kind="photo-not-found",
             photo_ids=unknown,
         )
-    return frozenset(usable.values()) - {viewer.pk}
 
 
 def _check_read(

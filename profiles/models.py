@@ -45,7 +45,11 @@ class Client(models.Model):
 
 
 class ProfileQuerySet(models.QuerySet["Profile"]):
-    """The gates of visibility. Every reader of other people's profiles starts here."""
+    """The gates of visibility. Every reader of other people's profiles starts here.
+
+    Two say the same as `visible_to` in a statement of their own, for searches, and
+    tests hold them to it: `examples.USABLE`, `matching.selectors.still_eligible`.
+    """
 
     def annotatable(self) -> ProfileQuerySet:
         """People whose photos a machine may read."""

@@ -26,7 +26,7 @@ FloatArray = npt.NDArray[np.floating]
 class Effort(Enum):
     """How much may be read to find the nearest."""
 
-    THOROUGH = "thorough"  # hardly anybody is
+    THOROUGH = "thorough"  # hardly anybody nearer is passed over
     EXACT = "exact"  # nobody is
 
 

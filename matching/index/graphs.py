@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import product
 
 from django.db import connection
 
 from matching.index import sketches
 from matching.index.conditions import Sql, of
 from matching.models import PersonVector, Space
+from profiles.models import Gender
 
 # Below it a search reads everybody in no more time than a graph would take.
 LEAST_PEOPLE = 10_000
@@ -52,7 +54,7 @@ def build_missing(space: Space) -> list[str]:
             if people >= LEAST_PEOPLE
             and name_of(space.pk, gender, seeking) not in usable
         }
-        if missing:
+        if missing or sketches.are_incomplete(space):
             sketches.define(space)
         for name, (gender, seeking, people) in missing.items():
             _drop([name])
@@ -66,12 +68,20 @@ def drop(space: Space) -> None:
 
 
 def drop_unused() -> list[str]:
-    """Drop the graphs of spaces that hold nobody any more; returns their names."""
-    used = set(PersonVector.objects.values_list("space_id", flat=True).distinct())
-    unused = [name for name in sorted(_graphs()) if _space_id(name) not in used]
-    _drop(unused)
-    sketches.forget_all_but(used)
-    return unused
+    """Drop what is no graph of a space that holds anybody; returns their names.
+
+    Graphs of an older release, which know no pairs, are none. Nothing is done while
+    another builds.
+    """
+    with _alone() as alone:
+        if not alone:
+            return []
+        used = set(PersonVector.objects.values_list("space_id", flat=True).distinct())
+        known = {name_of(*graph) for graph in product(used, Gender, Gender)}
+        unused = sorted(_graphs() - known)
+        _drop(unused)
+        sketches.forget_all_but(used)
+        return unused
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from matching.models import Space
 # Enough people to know by which directions they differ most.
 SAMPLE_PEOPLE = 20_000
 PREFIX = "personvector_sketch_"
+LOCK_TIMEOUT = "5s"
 # Rows are locked while they are sketched; so only few at a time.
 BATCH = 1_000
 
@@ -51,15 +52,29 @@ SELECT max(id) FROM batch
 
 
 def define(space: Space) -> None:
-    """Sketch everybody in this space, and whoever comes: fitted once and for all."""
+    """Sketch everybody in this space, and whoever comes: fitted once and for all.
+
+    Raises OperationalError where a writer keeps the table for long: try again later.
+    """
     found = Space.objects.filter(pk=space.pk)
     if found.filter(sketch=None).exists():
         found.update(sketch=Sketch.fit(_sample(space)).to_bytes())
-    with transaction.atomic(), connection.cursor() as cursor:
-        # Whoever writes a vector either is done, and is sketched below, or waits.
-        cursor.execute("LOCK TABLE matching_personvector IN SHARE ROW EXCLUSIVE MODE")
-        cursor.execute(_definition(space.pk))
+    if not _is_defined(space.pk):
+        with transaction.atomic(), connection.cursor() as cursor:
+            # Whoever writes a vector either is done, and is sketched below, or waits;
+            # and others wait behind this, so not for long.
+            cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+            cursor.execute(
+                "LOCK TABLE matching_personvector IN SHARE ROW EXCLUSIVE MODE"
+            )
+            cursor.execute(_definition(space.pk))
     _fill(space.pk)
+
+
+def are_incomplete(space: Space) -> bool:
+    """Whether people of a space that is sketched are not; no graph knows these."""
+    unknown = space.vectors.filter(sketch=None)
+    return _is_defined(space.pk) and unknown.exists()
 
 
 @lru_cache(maxsize=4)
@@ -80,6 +95,12 @@ def forget_all_but(spaces: Container[int]) -> None:
         for (name,) in cursor.fetchall():
             if int(name.removeprefix(PREFIX)) not in spaces:
                 cursor.execute(f"DROP FUNCTION IF EXISTS {name}(halfvec)")
+
+
+def _is_defined(space_id: int) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regproc(%s) IS NOT NULL", [_function(space_id)])
+        return bool(cursor.fetchone()[0])
 
 
 def _function(space_id: int) -> str:
@@ -111,6 +132,6 @@ def _fill(space_id: int) -> None:
 
 def _sample(space: Space) -> npt.NDArray[np.float64]:
     """Vectors (n, 768) of people as good as drawn by lot."""
-    step = max(1, space.vectors.count() // SAMPLE_PEOPLE)
+    step = max(1, -(-space.vectors.count() // SAMPLE_PEOPLE))
     drawn = space.vectors.annotate(turn=F("id") % step).filter(turn=0)
     return np.stack([*read_vectors(drawn).values()])

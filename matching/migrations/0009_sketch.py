@@ -9,7 +9,8 @@ from django.db import migrations, models
 
 # A vector is sketched by its space's function, as soon as there is one: index.sketches.
 TRIGGER = """
-CREATE FUNCTION matching_sketch() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION matching_sketch() RETURNS trigger LANGUAGE plpgsql
+SET search_path FROM CURRENT AS $$
 DECLARE
     sketch text := 'personvector_sketch_' || NEW.space_id;
 BEGIN
@@ -27,9 +28,19 @@ ON matching_personvector FOR EACH ROW EXECUTE FUNCTION matching_sketch();
 -- A page of the table holds whole rows, and a scan reads no other.
 ALTER TABLE matching_personvector ALTER COLUMN sketch SET STORAGE PLAIN;
 """
+# Without the functions of the spaces: whoever comes back here sketches anew.
 NO_TRIGGER = """
 DROP TRIGGER matching_sketch ON matching_personvector;
 DROP FUNCTION matching_sketch();
+DO $$
+DECLARE made regprocedure;
+BEGIN
+    FOR made IN SELECT oid::regprocedure FROM pg_proc
+    WHERE starts_with(proname, 'personvector_sketch_') AND pronamespace = current_schema()::regnamespace
+    LOOP
+        EXECUTE format('DROP FUNCTION %s', made);
+    END LOOP;
+END $$
 """
 DROP_GRAPHS = """
 DO $$

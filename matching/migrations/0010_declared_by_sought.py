@@ -20,6 +20,14 @@ def built(kind, gender):
     ]
 
 
+def removed(kind):
+    name = f'personvector_{kind}'
+    return [
+        RemoveIndexConcurrently('personvector', name),
+        migrations.RunSQL('', f'DROP INDEX CONCURRENTLY IF EXISTS {name}'),
+    ]
+
+
 class Migration(migrations.Migration):
     atomic = False
 
@@ -30,6 +38,6 @@ class Migration(migrations.Migration):
     operations = [
         migrations.RunSQL('SET statement_timeout = 0', 'RESET statement_timeout'),
         *(step for gender in ('woman', 'man', 'nonbinary') for kind in KINDS for step in built(kind, gender)),
-        *(RemoveIndexConcurrently('personvector', f'personvector_{kind}') for kind in KINDS),
+        *(step for kind in KINDS for step in removed(kind)),
         migrations.RunSQL('RESET statement_timeout', 'SET statement_timeout = 0'),
     ]

@@ -145,7 +145,7 @@ def _newton_step(
     """
     if len(missing) > MANY_EXAMPLES:
         root = np.sqrt(curvature)
-        # A step may be rough, as the next one starts from an exact misfit.
+        # A step may be rough: the next one starts from what it missed.
         solved = _conjugate(gram, root, root * (gram @ missing))
         if solved is not None:
             return missing - root * solved

@@ -16,7 +16,7 @@ from matching import selectors, services, spaces
 from matching.features import WIDTH
 from matching.index import graphs, pgvector
 from matching.index.base import Effort
-from matching.index.pgvector import PgvectorIndex
+from matching.index.pgvector import Estimate, PgvectorIndex
 from matching.models import PersonVector, Space
 from matching.population import neutral_space
 from matching.selectors import Filters, Found
@@ -107,9 +107,12 @@ def test_a_graph_that_gave_up_early_is_not_believed(
     store(everybody)
     index.upsert(everybody)
     build()
+    whole = pgvector._Graph._near
+    few = lambda *asked: whole(*asked)[:100]  # noqa: E731
+    monkeypatch.setattr(pgvector._Graph, "_near", few)
     monkeypatch.setattr(pgvector, "LEAST_FETCHED", 250)
-    monkeypatch.setattr(pgvector, "BREADTH", 20)
-    monkeypatch.setattr(pgvector._Graph, "_affordable_steps", lambda *_: 20)
+    many = Estimate(300, 300)
+    monkeypatch.setattr(PgvectorIndex, "_estimate", lambda *_: many)
     asked = query(RNG)
     hits = index.search(asked, WANTED, k=3)
     assert all(hit.is_exact for hit in hits)
@@ -122,6 +125,8 @@ def test_postgres_is_told_at_once_of_many_who_were_seen(
     monkeypatch.setattr(graphs, "LEAST_PEOPLE", 1)
     monkeypatch.setattr(pgvector, "MANY_EXCLUDED", 40)
     monkeypatch.setattr(pgvector, "MANY_PASSING", 1)
+    many = Estimate(300, 300)
+    monkeypatch.setattr(PgvectorIndex, "_estimate", lambda *_: many)
     everybody = [woman(RNG) for _ in range(300)]
     store(everybody)
     index.upsert(everybody)

@@ -122,3 +122,26 @@ def test_nobody_is_sketched_where_there_is_no_graph(
     store([one])
     index.upsert([one])
     assert PersonVector.objects.get().sketch is None
+
+
+def test_whoever_was_left_without_a_sketch_is_sketched_by_the_next_build(
+    index: PgvectorIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graphs, "LEAST_PEOPLE", 10)
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    services.build_graphs()
+    PersonVector.objects.update(sketch=None)
+    assert services.build_graphs() == []
+    assert not PersonVector.objects.filter(sketch=None).exists()
+
+
+def test_a_graph_of_an_older_release_is_dropped(index: PgvectorIndex) -> None:
+    name = f"{graphs.PREFIX}_{spaces.active_space().pk}_woman"
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute(
+            f"CREATE INDEX {name} ON matching_personvector"
+            " USING hnsw (vector halfvec_ip_ops)"
+        )
+    assert graphs.drop_unused() == [name]
