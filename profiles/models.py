@@ -45,10 +45,8 @@ class Client(models.Model):
 
 
 class ProfileQuerySet(models.QuerySet["Profile"]):
-    """The gates of visibility. Every reader of other people's profiles starts here.
-
-    Two say the same as `visible_to` in a statement of their own, for searches, and
-    tests hold them to it: `examples.USABLE`, `matching.selectors.still_eligible`.
+    """The gates of visibility. Every reader of other people's profiles starts here, but
+    `examples` and `matching.selectors.still_eligible`, which tests hold to the same.
     """
 
     def annotatable(self) -> ProfileQuerySet:
