@@ -31,7 +31,7 @@ from matching.preference import (
     fit,
     sigmoid,
 )
-from matching.ranking.base import Ranked
+from matching.ranking.base import Calibrate, Ranked
 from matching.selectors import Filters
 from profiles.examples import owners_of_usable
 from profiles.models import Profile
@@ -109,9 +109,8 @@ def search(viewer: Profile, query: Query) -> Page:
     space = spaces.feature_space(stored)
     preference = learn(viewer, query, space, usable=usable, prior=prior)
     known = frozenset(usable.values()) - {viewer.pk}
-    return _page(
-        *(viewer, query, stored, preference), taught=len(taste.liked), known=known
-    )
+    taught = len(taste.liked)
+    return _page(viewer, query, stored, preference, taught=taught, known=known)
 
 
 def daily(viewer: Profile, query: Query) -> Page:
@@ -168,16 +167,9 @@ def _page(
     Without those who are `known`.
     """
     space, calibration = spaces.feature_space(stored), calibrations.active()
-    asked = paging.Asked(
-        viewer=viewer,
-        space=stored,
-        preference=preference,
-        filters=_with_exclusions(viewer, query, known),
-        calibrate=calibration.calibrator if calibration else sigmoid,
-        limit=query.limit,
-        digest=_digest(viewer, query, stored, preference),
-        label=query.until,
-    )
+    calibrate = calibration.calibrator if calibration else sigmoid
+    filters = _with_exclusions(viewer, query, known)
+    asked = _asked(viewer, query, stored, preference, filters, calibrate)
     ranked, next_cursor = paging.page(asked, cursors.read(query.cursor))
     return Page(
         matches=_explained(query, space, preference, ranked),
@@ -189,6 +181,26 @@ def _page(
         next_cursor=next_cursor,
         arm=arm_of(viewer),
         labels=taught,
+    )
+
+
+def _asked(
+    viewer: Profile,
+    query: Query,
+    stored: Space,
+    preference: LinearPreference,
+    filters: Filters,
+    calibrate: Calibrate,
+) -> paging.Asked:
+    return paging.Asked(
+        viewer=viewer,
+        space=stored,
+        preference=preference,
+        filters=filters,
+        calibrate=calibrate,
+        limit=query.limit,
+        digest=_digest(viewer, query, stored, preference),
+        label=query.until,
     )
 
 

@@ -35,6 +35,7 @@ def candidates(
     """Those found, with everything that ranks them; four look-ups, however many."""
     ids = [one.profile_id for one in found]
     shown, usual = impressions.facts(ids), impressions.usual_likes()
+    per_like = 1 / usual if usual else 0.0
     liking = _liking(viewer, ids, space)
     return [
         Candidate(
@@ -42,9 +43,7 @@ def candidates(
             one.features,
             liked_back=liking.get(one.profile_id),
             inactive_days=inactive_days,
-            expected_likes=shown[one.profile_id].expected_likes / usual
-            if usual
-            else 0.0,
+            expected_likes=shown[one.profile_id].expected_likes * per_like,
             impressions=shown[one.profile_id].impressions,
             age_days=age_days,
         )

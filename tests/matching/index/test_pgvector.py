@@ -39,6 +39,14 @@ def by_graph(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pgvector, "LEAST_FETCHED", 1)
 
 
+def put(index: PgvectorIndex, count: int) -> None:
+    """So many women, with a graph over them if that is not too few."""
+    everybody = [woman(RNG) for _ in range(count)]
+    store(everybody)
+    index.upsert(everybody)
+    build()
+
+
 def build() -> list[str]:
     with connection.cursor() as cursor:  # no index is built while checks wait
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
@@ -70,10 +78,7 @@ def test_a_change_of_the_profile_counts_in_the_same_transaction(
 def test_a_person_is_in_the_graph_as_soon_as_they_are_put(
     index: PgvectorIndex, by_graph: None
 ) -> None:
-    others = [woman(RNG) for _ in range(200)]
-    store(others)
-    index.upsert(others)
-    build()
+    put(index, 200)
     late = woman(RNG)
     store([late])
     index.upsert([late])
@@ -88,10 +93,7 @@ def test_a_person_is_in_the_graph_as_soon_as_they_are_put(
 def test_when_all_that_a_graph_finds_are_excluded_nobody_is_lost(
     index: PgvectorIndex,
 ) -> None:
-    everybody = [woman(RNG) for _ in range(300)]
-    store(everybody)
-    index.upsert(everybody)
-    build()
+    put(index, 300)
     asked = query(RNG)
     best = index.search(asked, WANTED, k=300, effort=Effort.EXACT)
     nearest = [hit.id for hit in best[:250]]
@@ -103,10 +105,7 @@ def test_when_all_that_a_graph_finds_are_excluded_nobody_is_lost(
 def test_a_graph_that_gave_up_early_is_not_believed(
     index: PgvectorIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    everybody = [woman(RNG) for _ in range(300)]
-    store(everybody)
-    index.upsert(everybody)
-    build()
+    put(index, 300)
     whole = pgvector._Graph._near
     few = lambda *asked: whole(*asked)[:100]  # noqa: E731
     monkeypatch.setattr(pgvector._Graph, "_near", few)
@@ -127,10 +126,7 @@ def test_postgres_is_told_at_once_of_many_who_were_seen(
     monkeypatch.setattr(pgvector, "MANY_PASSING", 1)
     many = Estimate(300, 300)
     monkeypatch.setattr(PgvectorIndex, "_estimate", lambda *_: many)
-    everybody = [woman(RNG) for _ in range(300)]
-    store(everybody)
-    index.upsert(everybody)
-    build()
+    put(index, 300)
     asked = query(RNG)
     best = index.search(asked, WANTED, k=300, effort=Effort.EXACT)
     nearest = [hit.id for hit in best[:50]]
