@@ -7,11 +7,11 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import psycopg
 from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from matching import binary
 from matching.features import STORED_WIDTH, unpack
 from matching.models import Feedback, Space
 from matching.preference.labels import LabelKind, weight
@@ -81,12 +81,7 @@ def of(profile: Profile, space: Space, *, until: int | None = None) -> Labels:
         "limit": MAX_LABELS,
         "today": timezone.now().date(),  # ages in days: the same taste all day long
     }
-    # Django's own cursors bind on the client, which knows no binary form: as text,
-    # vectors are twice as large.
-    with connection.wrap_database_errors, connection.cursor() as client:
-        cursor = psycopg.Cursor(connection.connection)
-        cursor.execute(client.mogrify(LABELS, asked).encode(), binary=True)
-        ids, kinds, days, vectors = cursor.fetchone() or [None] * 4
+    ((ids, kinds, days, vectors),) = binary.rows(LABELS, asked)
     stored = np.frombuffer(vectors or b"", dtype=SENT)["vector"]
     said = [*zip(map(KINDS.__getitem__, kinds or ()), days or (), strict=True)]
     counts = {one: weight(*one) for one in set(said)}

@@ -6,10 +6,10 @@ import uuid
 
 import numpy as np
 import numpy.typing as npt
-import psycopg
 from django.core.exceptions import EmptyResultSet
-from django.db import connection, models
+from django.db import models
 
+from matching import binary
 from matching.index.conditions import Sql
 from matching.models import PersonVector
 
@@ -26,15 +26,9 @@ def read_vectors(
 
 
 def read(sql: Sql) -> dict[uuid.UUID, npt.NDArray[np.float64]]:
-    """What selects ids and vectors, as {id: (768,)}.
-
-    In binary form: text takes as long as the search.
-    """
-    connection.ensure_connection()
-    # Django's own cursors bind on the client, which knows no binary form.
-    with connection.cursor() as client, psycopg.Cursor(connection.connection) as cursor:
-        cursor.execute(client.mogrify(sql.text, sql.values).encode(), binary=True)
-        # A halfvec comes as its width, two bytes of nothing, and the numbers.
-        return {
-            pk: np.frombuffer(raw[4:], ">f2").astype(np.float64) for pk, raw in cursor
-        }
+    """What selects ids and vectors, as {id: (768,)}."""
+    # A halfvec comes as its width, two bytes of nothing, and the numbers.
+    return {
+        pk: np.frombuffer(raw[4:], ">f2").astype(np.float64)
+        for pk, raw in binary.rows(sql.text, sql.values)
+    }
