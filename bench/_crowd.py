@@ -13,7 +13,7 @@ from django.db import connection
 from bench._bench import rounded, timed
 from bench._surroundings import own_surroundings
 from matching import services, spaces
-from matching.index import graphs, sketches
+from matching.index import lists, sketches
 from matching.management.commands.seedpeople import cache_folder, owner
 from matching.models import Space
 from matching.seeding.seeder import Seeder
@@ -41,7 +41,7 @@ def crowd(count: int) -> Iterator[dict[str, Any]]:
         _, seconds = timed(lambda: seed(count - first, real))
         with connection.cursor() as cursor:
             cursor.execute("VACUUM ANALYZE")
-        _, built = timed(lambda: graphs.build_missing(spaces.active_space()))
+        _, built = timed(lambda: lists.build_missing(spaces.active_space()))
         yield {
             "source": real.source,
             "seeded_per_second": rounded((count - first) / seconds * 1_000),
@@ -60,23 +60,23 @@ def seed(count: int, real: RealPairs) -> None:
 
 
 def sizes(space: Space) -> dict[str, Any]:
-    """What the vectors, their graphs and their other indexes take, in bytes."""
+    """What the vectors, their lists and their other indexes take, in bytes."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT coalesce(sum(pg_relation_size(indexrelid)) FILTER (WHERE graph),"
+            "SELECT coalesce(sum(pg_relation_size(indexrelid)) FILTER (WHERE listed),"
             " 0),"
-            " coalesce(sum(pg_relation_size(indexrelid)) FILTER (WHERE NOT graph), 0)"
+            " coalesce(sum(pg_relation_size(indexrelid)) FILTER (WHERE NOT listed), 0)"
             " FROM (SELECT indexrelid, starts_with(indexrelid::regclass::text, %s)"
-            " AS graph FROM pg_index"
+            " AS listed FROM pg_index"
             " WHERE indrelid = 'matching_personvector'::regclass) AS indexes",
-            [f"{graphs.PREFIX}_{space.pk}_"],
+            [f"{lists.PREFIX}_{space.pk}_"],
         )
-        graph, other = cursor.fetchone()
+        listed, other = cursor.fetchone()
         cursor.execute("SELECT pg_table_size('matching_personvector')")
         table = cursor.fetchone()[0]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {
-        "index_bytes": int(graph),
+        "index_bytes": int(listed),
         "other_index_bytes": int(other),
         "table_bytes": int(table),
         "benchmark_resident_megabytes": round(peak / MEGABYTE),

@@ -30,7 +30,7 @@ SIZES = np.array([len(attribute.values) for attribute in SCHEMA])
 ATTRIBUTE_WIDTH = int(SIZES.sum())
 WIDTH = VISUAL_WIDTH + ATTRIBUTE_WIDTH
 STORED_WIDTH = 768  # features, slack, and zeros up to a round halfvec
-SKETCH_WIDTH = 128  # what graphs are built over: index.sketch
+SKETCH_WIDTH = 128  # what lists are made of: index.sketch
 
 # A wish on an attribute needs a quarter of one clear photo of it.
 MIN_VISIBILITY = 0.25

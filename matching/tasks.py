@@ -52,6 +52,6 @@ def arrange_impressions() -> None:
 
 @cron("30 * * * *")  # type: ignore[untyped-decorator]
 @dramatiq.actor(queue_name="housekeeping", max_retries=0, time_limit=12 * HOURS)
-def build_graphs() -> None:
-    """Every hour: a space that has grown large is searched by a graph from then on."""
-    services.build_graphs()
+def build_indexes() -> None:
+    """Every hour: a space that has grown large is searched by lists from then on."""
+    services.build_indexes()

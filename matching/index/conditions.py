@@ -37,7 +37,7 @@ class Sql:
 def of(space_id: int, genders: Sequence[str], seeking: str) -> Sql:
     """People of some genders in a space who seek one.
 
-    What graphs and indexes are partial by must be said in the same words to find them.
+    What lists and indexes are partial by must be said in the same words to find them.
     """
     one_of = "= %s" if len(genders) == 1 else f"IN ({', '.join(['%s'] * len(genders))})"
     return Sql(

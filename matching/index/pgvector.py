@@ -1,13 +1,14 @@
-"""The people of one space in Postgres: exact where few pass, else by a graph.
+"""The people of one space in Postgres: exact where few pass, else by inverted lists.
 
-How it is decided, and why this is never a short page: docs/decisions/0014,
-0015.
+How it is decided, and why this is never a short page: docs/decisions/0014, 0016.
 """
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
@@ -17,47 +18,42 @@ import numpy.typing as npt
 from django.db import connection, transaction
 from django.utils import timezone
 
-from matching.features import SKETCH_WIDTH, STORED_WIDTH
+from matching.features import SKETCH_WIDTH
 from matching.index.base import Effort, Entry, Filter, Hit
 from matching.index.conditions import Sql, passing, without
-from matching.index.graphs import name_of
+from matching.index.halves import Halves, as_text, distances, halves
+from matching.index.lists import name_of
 from matching.index.sketches import sketch_of
 from matching.models import PersonVector, Space
 
 # The partial index `personvector_sample` holds one person in so many: its condition
 # is written out, as below, where it is to be used.
 SAMPLED = 64
-# So many are taken from a graph at least, and scored exactly: decision 15. Where more
+# So many are taken from lists at least, and scored exactly: decision 16. Where more
 # are asked for, so many times as many.
-LEAST_FETCHED, FETCH_FACTOR = 400, 2
+LEAST_FETCHED, FETCH_FACTOR = 200, 2
+# To find the nearest r of n, this power of r/n is the share of lists that is read.
+READ_POWER = 0.2
 # So many times what is asked for is scanned where some are excluded. Where so many are,
 # of so many who pass, to scan twice costs more than to tell Postgres of them at once.
 SCAN_FACTOR = 3
 MANY_EXCLUDED, MANY_PASSING = 1_000, 5_000
-# What it costs to read a row that passes, and to take a step in a graph: microseconds
-# where neither is in the processor's cache. Only their ratio counts.
-ROW_COST, STEP_COST = 3.0, 15.0
-MOST_STEPS = 1_000_000
-# More of those found are never taken to have been seen at first, nor more fetched.
-MOST_SEEN, MOST_PREFETCH = 0.75, 2_000
-# What a half rounds away is too small for a half's exponent.
-SCALE = 2048
-# Candidates that a graph keeps in view (ef_search): decision 15.
-BREADTH = 500
-
-
-# A query as two texts: the numbers as halves, and what these round away.
-Halves = tuple[str, str]
+# Microseconds: to scan somebody who passes, to look at a sketch in a list, and to fetch
+# the row behind it. Only their ratios count.
+ROW_COST, SKETCH_COST, FETCH_COST = 3.0, 0.5, 5.0
+# More of those found are never taken to have been seen at first.
+MOST_SEEN = 0.75
 # Who, and how far away.
 Row = tuple[uuid.UUID, float]
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """About how many `people` a graph holds, and how many of them pass."""
+    """About how many `people` some `lists` hold, and how many of them pass."""
 
     people: float
     passing: float
+    lists: int
 
 
 class PgvectorIndex:
@@ -97,18 +93,18 @@ class PgvectorIndex:
         exclude: Collection[uuid.UUID] = (),
         effort: Effort = Effort.THOROUGH,
     ) -> list[Hit]:
-        """The nearest of every gender, each by its own graph or by a scan."""
-        halves, out = _halves(query), frozenset(exclude)
+        """The nearest of every gender, each by its own lists or by a scan."""
+        asked, out = halves(query), frozenset(exclude)
         hits: list[Hit] = []
         for gender in wanted.genders:
             rows = passing(self._space.pk, [gender], wanted)
-            graph = None
+            lists = None
             if effort is not Effort.EXACT:
-                graph = self._graph(query, rows, gender, wanted.seeking)
-            found = graph.nearest(halves, k, out) if graph else None
+                lists = self._lists(query, rows, gender, wanted.seeking)
+            found = lists.nearest(asked, k, out) if lists else None
             if found is None:
-                about = graph.estimate.passing if graph else 0
-                found = _by_scan(halves, rows, k, out, about)
+                about = lists.estimate.passing if lists else 0
+                found = _by_scan(asked, rows, k, out, about)
             hits += found
         return sorted(hits)[:k] if len(wanted.genders) > 1 else hits
 
@@ -119,19 +115,16 @@ class PgvectorIndex:
         rows = counted + passing(self._space.pk, wanted.genders, wanted)
         return int(_rows(rows)[0][0])
 
-    def _graph(
+    def _lists(
         self, query: npt.NDArray[np.float32], rows: Sql, gender: str, seeking: str
-    ) -> _Graph | None:
-        """None where there is no graph that could be used."""
+    ) -> _Lists | None:
+        """None where there are no lists."""
         estimate = self._estimate(rows, name_of(self._space.pk, gender, seeking))
         if estimate is None:
             return None
-        sketch = sketch_of(self._space.pk).of_query(query)
-        nearest = Sql(
-            f" ORDER BY sketch <#> %s::halfvec({SKETCH_WIDTH}) LIMIT ",
-            (_text(sketch),),
+        return _Lists(
+            rows, as_text(sketch_of(self._space.pk).of_query(query)), estimate
         )
-        return _Graph(rows + nearest, estimate)
 
     def _estimate(self, rows: Sql, name: str) -> Estimate | None:
         """By a sample, as the planner knows nothing of how ages go together."""
@@ -142,19 +135,24 @@ class PgvectorIndex:
             )
             + rows
             + Sql(
-                ") FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid"
-                " WHERE c.oid = to_regclass(%s) AND i.indisvalid",
+                "), o.option_value::int"
+                " FROM pg_class c, pg_options_to_table(c.reloptions) o"
+                " WHERE c.oid = to_regclass(%s) AND o.option_name = 'lists'",
                 (name,),
             )
         )
-        return Estimate(found[0][0], found[0][1] * SAMPLED) if found else None
+        if not found:
+            return None
+        people, passing, lists = found[0]
+        return Estimate(people, passing * SAMPLED, lists)
 
 
 @dataclass(frozen=True)
-class _Graph:
-    """A way to those who pass, the nearest by sketch `first`."""
+class _Lists:
+    """A way to those who pass, by the lists nearest to a query's sketch."""
 
-    first: Sql
+    rows: Sql
+    sketch: str
     estimate: Estimate
 
     def nearest(
@@ -162,67 +160,84 @@ class _Graph:
     ) -> list[Hit] | None:
         """The nearest k, scored exactly; None where a scan is cheaper or needed.
 
-        Excluded people are left out here: to tell Postgres of ten thousand takes it as
-        long as the search. Few of the nearest may be among them, or, where they are the
-        nearest themselves, all.
+        Excluded people are left out here at first: to tell Postgres of ten thousand
+        takes it as long as a search. Where too many of the nearest are among them, as
+        they are the nearest themselves, it is told.
         """
-        seen = min(len(exclude) / max(self.estimate.passing, 1), MOST_SEEN)
+        unseen = 1 - min(len(exclude) / max(self.estimate.passing, 1), MOST_SEEN)
         fewest = max(LEAST_FETCHED, FETCH_FACTOR * k)
-        for prefetch in (int(fewest / (1 - seen)), fewest + len(exclude)):
-            most_steps = self._affordable_steps(prefetch)
-            if not most_steps:
-                return None
-            near = self._near(query, prefetch, most_steps)
-            if len(near) < prefetch:
-                return None  # whoever was not reached may be anywhere: all are read
-            kept = [(pk, distance) for pk, distance in near if pk not in exclude]
-            if len(kept) >= k:
-                return _hits(kept, k, is_exact=False)
-        return None
+        near = self._near(query, int(fewest / unseen), rank=k / unseen)
+        kept = [(pk, distance) for pk, distance in near if pk not in exclude]
+        if exclude and near and len(kept) < k:
+            kept = self._near(query, fewest, rank=k + len(exclude), exclude=exclude)
+        return _hits(kept, k, is_exact=False) if len(kept) >= k else None
 
-    def _affordable_steps(self, prefetch: int) -> int:
-        """As many steps as cost no more than a scan; 0 if these will not do."""
-        passing = self.estimate.passing
-        if prefetch >= min(passing, MOST_PREFETCH):
-            return 0
-        needed = max(BREADTH, prefetch * self.estimate.people / passing)
-        affordable = min(passing * ROW_COST / STEP_COST, MOST_STEPS)
-        return max(int(affordable), BREADTH) if needed < affordable else 0
+    def _near(
+        self,
+        query: Halves,
+        limit: int,
+        *,
+        rank: float,
+        exclude: Collection[uuid.UUID] = (),
+    ) -> list[Row]:
+        """About the nearest `limit`, by exact distances, among them those of `rank`.
 
-    def _near(self, query: Halves, limit: int, most_steps: int) -> list[Row]:
-        """About the nearest, by exact distances; fewer if the steps did not do."""
+        Nobody where a scan is cheaper or too few passed in the lists that were read:
+        whoever is in another may then be nearer.
+        """
+        probes = self._probes(limit + len(exclude), rank)
+        if not probes:
+            return []
         near = (
             Sql("SELECT profile_id, vector FROM matching_personvector WHERE ")
-            + self.first
-            + Sql("%s", (limit,))
+            + self.rows
+            + without(exclude)
+            + Sql(
+                f" ORDER BY sketch <#> %s::halfvec({SKETCH_WIDTH}) LIMIT %s",
+                (self.sketch, limit),
+            )
         )
         whole = (
             Sql("WITH near AS MATERIALIZED (")
             + near
             + Sql(") SELECT profile_id, ")
-            + _distances(query)
+            + distances(query)
             + Sql(" FROM near")
         )
-        with transaction.atomic():
-            _set_up_graph(BREADTH, most_steps)
-            found = _rows(whole)
-            # Nothing was written: so the settings end here, within any transaction.
-            transaction.set_rollback(True)
-        return found
+        found = _rows_in_lists(whole, probes)
+        return found if len(found) == limit else []
+
+    def _probes(self, fetched: int, rank: float) -> int:
+        """How many lists hold the nearest so many; 0 where a scan is cheaper."""
+        people, passing = self.estimate.people, max(self.estimate.passing, 1)
+        share = math.pow(min(rank / passing, 1), READ_POWER)
+        needed = share * people * SKETCH_COST + fetched * people / passing * FETCH_COST
+        if fetched >= passing or needed >= passing * ROW_COST:
+            return 0
+        return math.ceil(share * self.estimate.lists)
 
 
-def _set_up_graph(breadth: int, most_steps: int) -> None:
-    """Go on where the filters leave too few, until a scan would have been cheaper."""
-    _rows(
-        Sql(
-            "SELECT set_config('hnsw.ef_search', %s, true),"
-            " set_config('hnsw.iterative_scan', 'relaxed_order', true),"
-            " set_config('hnsw.max_scan_tuples', %s, true),"
-            # Whatever else the planner may prefer has to sort.
-            " set_config('enable_sort', 'off', true)",
-            (str(breadth), str(most_steps)),
-        )
+def _rows_in_lists(sql: Sql, probes: int) -> list[Row]:
+    """What `sql` selects by an index, of which so many lists are read.
+
+    Two statements in one message: Postgres takes them for one transaction, at whose end
+    the settings end too. Within another, nothing having been written, they are undone.
+    """
+    settings = Sql(
+        "SELECT set_config('ivfflat.probes', %s, true),"
+        # Whatever else the planner may prefer has to sort.
+        " set_config('enable_sort', 'off', true); ",
+        (str(probes),),
     )
+    both = settings + sql
+    within = transaction.atomic() if connection.in_atomic_block else nullcontext()
+    with within, connection.cursor() as cursor:
+        cursor.execute(both.text, both.values)
+        cursor.nextset()
+        rows: list[Row] = cursor.fetchall()
+        if connection.in_atomic_block:
+            transaction.set_rollback(True)
+    return rows
 
 
 def _by_scan(
@@ -246,7 +261,7 @@ def _by_scan(
 def _scanned(query: Halves, rows: Sql, limit: int) -> list[Row]:
     scored = (
         Sql("SELECT profile_id, ")
-        + _distances(query)
+        + distances(query)
         + Sql(" AS distance FROM matching_personvector WHERE ")
         + rows
     )
@@ -258,29 +273,6 @@ def _hits(rows: list[Row], k: int, *, is_exact: bool) -> list[Hit]:
     """The first k of these; hundreds of `Hit`s would take long to compare."""
     first = sorted(rows, key=itemgetter(1, 0))[:k]
     return [Hit(distance, pk, is_exact=is_exact) for pk, distance in first]
-
-
-def _distances(query: Halves) -> Sql:
-    """-<vector, query> to float32's precision.
-
-    The query in two halves, of which the second is what the first rounds away: twice
-    as quick as to make every stored vector a float32 one.
-    """
-    return Sql(
-        f"(vector <#> %s::halfvec({STORED_WIDTH}))"
-        f" + (vector <#> %s::halfvec({STORED_WIDTH})) / {SCALE}",
-        query,
-    )
-
-
-def _halves(query: npt.NDArray[np.float32]) -> Halves:
-    first = query.astype(np.float16)
-    rest = ((query - first) * SCALE).astype(np.float16)
-    return _text(first), _text(rest)
-
-
-def _text(halves: npt.NDArray[np.float16]) -> str:
-    return "[" + ",".join(map(repr, halves.astype(np.float64).tolist())) + "]"
 
 
 def _rows(sql: Sql) -> list[tuple[Any, ...]]:

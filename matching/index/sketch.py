@@ -1,6 +1,6 @@
 """A shorter vector that nearly keeps the order of a search. Pure.
 
-A graph takes as long as its vectors are wide. So it is built over sketches: the first
+A search takes as long as what it reads is wide. So lists hold sketches: the first
 principal components of the people of a space, which hold nearly all by which they
 differ, and one number more, the slack, that gives all sketches one length, as an index
 by inner product needs it. What is found by sketch is scored again by the whole vector.
@@ -19,7 +19,7 @@ from matching.features import SKETCH_WIDTH, STORED_WIDTH
 
 COMPONENTS = SKETCH_WIDTH - 1
 # The few whose sketch is longer than this share of all get no slack: where length may
-# be anything, all others get more of it, and a graph tells them apart less well.
+# be anything, all others get more of it, and lists tell them apart less well.
 LONGEST = 0.999
 
 Halves = npt.NDArray[np.float16]

@@ -72,7 +72,7 @@ def define(space: Space) -> None:
 
 
 def are_incomplete(space: Space) -> bool:
-    """Whether people of a space that is sketched are not; no graph knows these."""
+    """Whether people of a space that is sketched are not; no list knows these."""
     unknown = space.vectors.filter(sketch=None)
     return _is_defined(space.pk) and unknown.exists()
 

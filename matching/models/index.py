@@ -86,7 +86,7 @@ class Space(models.Model):
     # {"mean": …, "scale": …, …}: FeatureSpace.to_dict().
     content = models.JSONField()
     photos = models.PositiveIntegerField(default=0)
-    # index.sketch.Sketch.to_bytes(), from the first graph on. It stays as it is.
+    # index.sketch.Sketch.to_bytes(), from the first lists on. It stays as it is.
     sketch = models.BinaryField(null=True)
     status = models.CharField(max_length=8, choices=Status, default=Status.BUILDING)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -17,7 +17,7 @@ from django.utils import timezone
 from annotation import services as annotation
 from matching import heads, spaces
 from matching.features import probabilities
-from matching.index import graphs
+from matching.index import lists
 from matching.models import Space
 from matching.seeding import crowd, rows
 from matching.seeding.declarations import Member, declarations, members
@@ -49,8 +49,8 @@ class Seeder:
     def seed(self, count: int, *, step: Callable[[int], None]) -> dict[str, Any]:
         """`count` people; what was done, and how near neighbours are, in figures."""
         started = time.perf_counter()
-        # To add a million to a graph takes many times as long as to build it anew.
-        graphs.drop(self.space)
+        # Lists that were fitted to few would serve a million badly.
+        lists.drop(self.space)
         batches = self._written(count)
         first = next(batches)
         nearest = crowd.Nearest(first.features[: len(self.real.genders)])

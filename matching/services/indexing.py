@@ -18,7 +18,7 @@ from matching.features import (
     person_features,
     person_presence,
 )
-from matching.index import graphs
+from matching.index import lists
 from matching.index.base import Entry
 from matching.index.pgvector import PgvectorIndex
 from matching.models import Head, PersonVector, Space
@@ -67,10 +67,10 @@ def fit_feature_space(*, allow_fewer: bool = False, allow_worse: bool = False) -
     _index(Profile.objects.searchable(), space)
     if not allow_fewer:
         _refuse_fewer_people(space)
-    graphs.build_missing(space)
+    lists.build_missing(space)
     with transaction.atomic():
         activate(space)
-    graphs.drop_unused()
+    lists.drop_unused()
     return space
 
 
@@ -170,11 +170,11 @@ def activate_head(name: str, *, force: bool = False, step: Step | None = None) -
     _index(staleness.missing(space), space, step=step)
     if not force:
         _refuse_fewer_people(space)
-    graphs.build_missing(space)
+    lists.build_missing(space)
     with transaction.atomic():
         activate(space)
         heads.activate(annotator, projection)
-    graphs.drop_unused()
+    lists.drop_unused()
     return space
 
 
@@ -231,10 +231,10 @@ def sweep(*, limit: int | None = None) -> int:
     return len(ids)
 
 
-def build_graphs() -> list[str]:
+def build_indexes() -> list[str]:
     """Build what the active space has grown large enough for; returns their names."""
-    graphs.drop_unused()
-    return graphs.build_missing(active_space())
+    lists.drop_unused()
+    return lists.build_missing(active_space())
 
 
 @transaction.atomic

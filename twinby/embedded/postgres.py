@@ -28,7 +28,7 @@ ATTEMPTS = 15
 PAUSE_SECONDS = 1.0
 START_SECONDS = 120.0  # recovery after a crash may take long
 STOP_SECONDS = 60.0
-PARALLEL_BUILD_BYTES = 4 * 1024**3  # index.graphs: MOST_MEMORY_MB
+PARALLEL_BYTES = 1024**3  # to build an index by several processes, to join tables
 NOBODYS_PID = 2**31 - 1
 
 CLUSTER = [
@@ -247,9 +247,9 @@ def _let_everybody_read(tree: Path) -> None:
 
 
 def _shared_memory() -> dict[str, str]:
-    """Parallel index builds need shared memory, of which containers have little."""
+    """Parallel work needs shared memory, of which containers have little."""
     memory = Path("/dev/shm")  # noqa: S108 - asked for its size only
-    if memory.exists() and shutil.disk_usage(memory).free < PARALLEL_BUILD_BYTES:
+    if memory.exists() and shutil.disk_usage(memory).free < PARALLEL_BYTES:
         return {"dynamic_shared_memory_type": "mmap"}
     return {}
 

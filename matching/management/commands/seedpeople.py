@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotation import services as annotation
 from matching import spaces
-from matching.index import graphs
+from matching.index import lists
 from matching.seeding.seeder import Seeder
 from matching.seeding.sources import real_pairs
 from profiles import services as people
@@ -47,7 +47,7 @@ class Command(BaseCommand):
         progress = Progress("Seeding people", options["count"])
         done = seeder.seed(options["count"], step=progress.step)
         progress.finish()
-        graphs.build_missing(space)
+        lists.build_missing(space)
         print(json.dumps(done))
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
 from matching import spaces
-from matching.index import graphs, pgvector
+from matching.index import lists, pgvector
 from matching.index.base import Effort, Filter, Hit
 from matching.index.exact import ExactIndex
 from matching.index.pgvector import Estimate, PgvectorIndex
@@ -25,7 +25,7 @@ WIDE = replace(WANTED, genders=tuple(Gender.values))
 
 
 class TestAgainstTheOracle(TestCase):
-    """By a scan and by a graph, though the people are few."""
+    """By a scan and by lists, though the people are few."""
 
     oracle: ExactIndex
     index: PgvectorIndex
@@ -39,9 +39,9 @@ class TestAgainstTheOracle(TestCase):
         cls.index.upsert(people)
         with connection.cursor() as cursor:  # no index is built while checks wait
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        with mock.patch.object(graphs, "LEAST_PEOPLE", 1):
+        with mock.patch.object(lists, "LEAST_PEOPLE", 1):
             # Everybody seeks men, and some women as well.
-            assert len(graphs.build_missing(space)) == 6
+            assert len(lists.build_missing(space)) == 6
 
     @settings(
         max_examples=60,
@@ -52,19 +52,19 @@ class TestAgainstTheOracle(TestCase):
         wanted=filters,
         k=st.integers(1, 30),
         excluded=st.integers(0, 60),
-        by_graph=st.booleans(),
+        by_lists=st.booleans(),
         seed=st.integers(0, 3),
     )
     def test_no_shape_gives_a_short_page_or_a_wrong_person(
-        self, wanted: Filter, k: int, excluded: int, by_graph: bool, seed: int
+        self, wanted: Filter, k: int, excluded: int, by_lists: bool, seed: int
     ) -> None:
         asked = query(np.random.default_rng(seed))
         everybody = self.oracle.search(asked, wanted, k=1_000)
         out = frozenset(hit.id for hit in everybody[:excluded])
         expected = [hit for hit in everybody if hit.id not in out]
-        # A row then costs more than any number of steps, or less.
+        # A row then costs more than any number of lists, or less.
         with mock.patch.multiple(
-            pgvector, ROW_COST=1e9 if by_graph else 0.0, LEAST_FETCHED=1
+            pgvector, ROW_COST=1e9 if by_lists else 0.0, LEAST_FETCHED=1
         ):
             hits = self.index.search(asked, wanted, k=k, exclude=out)
         assert len(hits) == min(k, len(expected))
@@ -92,12 +92,12 @@ class TestAgainstTheOracle(TestCase):
                 break
         assert equal(got, self.oracle.search(asked, wanted, k=1_000))
 
-    def test_the_graph_is_used_and_finds_nearly_all(self) -> None:
+    def test_the_lists_are_used_and_find_nearly_all(self) -> None:
         """Else the property above would have shown nothing of it."""
         shares = []
         # Of so few, a sample of one in 64 may hold nobody.
         many = mock.patch.object(
-            pgvector.PgvectorIndex, "_estimate", return_value=Estimate(1e4, 1e4)
+            pgvector.PgvectorIndex, "_estimate", return_value=Estimate(200, 150, 25)
         )
         with many, mock.patch.multiple(pgvector, ROW_COST=1e9, LEAST_FETCHED=1):
             for seed in range(10):
@@ -106,9 +106,10 @@ class TestAgainstTheOracle(TestCase):
                 assert not any(hit.is_exact for hit in hits)
                 best = self.oracle.search(asked, WIDE, k=10)
                 shares.append(len(ids(hits) & ids(best)) / 10)
-        assert np.mean(shares) >= 0.98
+        # Vectors drawn at random have no neighbourhoods that lists could follow.
+        assert np.mean(shares) >= 0.85
 
-    def test_nothing_of_the_graphs_settings_stays_behind(self) -> None:
+    def test_no_setting_of_the_lists_stays_behind(self) -> None:
         with mock.patch.multiple(pgvector, ROW_COST=1e9, LEAST_FETCHED=1):
             self.index.search(query(np.random.default_rng(0)), WIDE, k=3)
         with connection.cursor() as cursor:

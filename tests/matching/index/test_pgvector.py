@@ -1,4 +1,4 @@
-"""What only the adapter in Postgres promises: copies that are true, graphs, pages."""
+"""What only the adapter in Postgres promises: copies that are true, lists, pages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 
 from matching import selectors, services, spaces
 from matching.features import WIDTH
-from matching.index import graphs, pgvector
+from matching.index import lists, pgvector
 from matching.index.base import Effort
 from matching.index.pgvector import Estimate, PgvectorIndex
 from matching.models import PersonVector, Space
@@ -32,25 +32,30 @@ def index(db: None) -> PgvectorIndex:
 
 
 @pytest.fixture
-def by_graph(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every search that can goes by a graph, however few people there are."""
-    monkeypatch.setattr(graphs, "LEAST_PEOPLE", 1)
+def by_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every search that can goes by lists, however few people there are."""
+    monkeypatch.setattr(lists, "LEAST_PEOPLE", 1)
     monkeypatch.setattr(pgvector, "ROW_COST", 1e9)
     monkeypatch.setattr(pgvector, "LEAST_FETCHED", 1)
 
 
+def add(index: PgvectorIndex, count: int) -> None:
+    """So many women more."""
+    people = [woman(RNG) for _ in range(count)]
+    store(people)
+    index.upsert(people)
+
+
 def put(index: PgvectorIndex, count: int) -> None:
-    """So many women, with a graph over them if that is not too few."""
-    everybody = [woman(RNG) for _ in range(count)]
-    store(everybody)
-    index.upsert(everybody)
+    """So many women, with lists of them if that is not too few."""
+    add(index, count)
     build()
 
 
 def build() -> list[str]:
     with connection.cursor() as cursor:  # no index is built while checks wait
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-    return services.build_graphs()
+    return services.build_indexes()
 
 
 @pytest.mark.parametrize(
@@ -75,8 +80,8 @@ def test_a_change_of_the_profile_counts_in_the_same_transaction(
     assert {name: getattr(row, name) for name in changed} == changed
 
 
-def test_a_person_is_in_the_graph_as_soon_as_they_are_put(
-    index: PgvectorIndex, by_graph: None
+def test_a_person_is_in_the_lists_as_soon_as_they_are_put(
+    index: PgvectorIndex, by_lists: None
 ) -> None:
     put(index, 200)
     late = woman(RNG)
@@ -89,28 +94,30 @@ def test_a_person_is_in_the_graph_as_soon_as_they_are_put(
     assert not hit.is_exact
 
 
-@pytest.mark.usefixtures("by_graph")
-def test_when_all_that_a_graph_finds_are_excluded_nobody_is_lost(
-    index: PgvectorIndex,
-) -> None:
-    put(index, 300)
-    asked = query(RNG)
-    best = index.search(asked, WANTED, k=300, effort=Effort.EXACT)
-    nearest = [hit.id for hit in best[:250]]
-    hits = index.search(asked, WANTED, k=20, exclude=nearest)
-    assert [hit.id for hit in hits] == [hit.id for hit in best[250:270]]
-
-
-@pytest.mark.usefixtures("by_graph")
-def test_a_graph_that_gave_up_early_is_not_believed(
+@pytest.mark.usefixtures("by_lists")
+def test_when_all_that_lists_bring_are_excluded_postgres_is_told_of_them(
     index: PgvectorIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(index, 300)
-    whole = pgvector._Graph._near
-    few = lambda *asked: whole(*asked)[:100]  # noqa: E731
-    monkeypatch.setattr(pgvector._Graph, "_near", few)
+    monkeypatch.setattr(PgvectorIndex, "_estimate", lambda *_: Estimate(300, 300, 35))
+    asked = query(RNG)
+    best = index.search(asked, WANTED, k=300, effort=Effort.EXACT)
+    nearest = [hit.id for hit in best[:200]]
+    hits = index.search(asked, WANTED, k=20, exclude=nearest)
+    assert not any(hit.is_exact for hit in hits)
+    assert len(hits) == 20
+    assert not {hit.id for hit in hits} & set(nearest)
+    hits = index.search(asked, WANTED, k=20, exclude=[hit.id for hit in best[:270]])
+    assert [hit.id for hit in hits] == [hit.id for hit in best[270:290]]
+
+
+@pytest.mark.usefixtures("by_lists")
+def test_lists_in_which_too_few_passed_are_not_believed(
+    index: PgvectorIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(index, 300)
     monkeypatch.setattr(pgvector, "LEAST_FETCHED", 250)
-    many = Estimate(300, 300)
+    many = Estimate(300, 300, 35)
     monkeypatch.setattr(PgvectorIndex, "_estimate", lambda *_: many)
     asked = query(RNG)
     hits = index.search(asked, WANTED, k=3)
@@ -121,10 +128,10 @@ def test_a_graph_that_gave_up_early_is_not_believed(
 def test_postgres_is_told_at_once_of_many_who_were_seen(
     index: PgvectorIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(graphs, "LEAST_PEOPLE", 1)
+    monkeypatch.setattr(lists, "LEAST_PEOPLE", 1)
     monkeypatch.setattr(pgvector, "MANY_EXCLUDED", 40)
     monkeypatch.setattr(pgvector, "MANY_PASSING", 1)
-    many = Estimate(300, 300)
+    many = Estimate(300, 300, 35)
     monkeypatch.setattr(PgvectorIndex, "_estimate", lambda *_: many)
     put(index, 300)
     asked = query(RNG)
@@ -137,34 +144,54 @@ def test_postgres_is_told_at_once_of_many_who_were_seen(
     assert ["NOT IN" in scan for scan in scans] == [True]
 
 
-def test_a_graph_is_built_where_many_are_and_dropped_with_its_space(
+def test_lists_are_made_where_many_are_and_dropped_with_its_space(
     index: PgvectorIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(graphs, "LEAST_PEOPLE", 20)
+    monkeypatch.setattr(lists, "LEAST_PEOPLE", 20)
     people = [woman(RNG) for _ in range(20)] + [woman(RNG, gender="man")]
     store(people)
     index.upsert(people)
     space = spaces.active_space()
-    assert build() == [graphs.name_of(space.pk, "woman", "man")]
+    assert build() == [lists.name_of(space.pk, "woman", "man")]
     assert build() == []
     PersonVector.objects.all().delete()
-    assert graphs.drop_unused() == [graphs.name_of(space.pk, "woman", "man")]
+    assert lists.drop_unused() == [lists.name_of(space.pk, "woman", "man")]
 
 
 def test_a_build_that_broke_off_is_begun_again(
-    index: PgvectorIndex, by_graph: None, capsys: pytest.CaptureFixture[str]
+    index: PgvectorIndex, by_lists: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    one = woman(RNG)
-    store([one])
-    index.upsert([one])
-    (name,) = build()
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE pg_index SET indisvalid = false WHERE indexrelid = %s::regclass",
-            [name],
-        )
-    call_command("buildgraphs")
+    put(index, 1)
+    name = lists.name_of(spaces.active_space().pk, "woman", "man")
+    with connection.cursor() as cursor:  # as a killed server leaves it
+        cursor.execute(f"ALTER INDEX {name} RENAME TO {name}_unfinished")
+    call_command("buildindexes")
     assert name in capsys.readouterr().out
+    assert set(lists._known()) == {name}
+
+
+def test_lists_that_a_space_has_outgrown_are_made_anew(
+    index: PgvectorIndex, by_lists: None
+) -> None:
+    put(index, 4)
+    name = lists.name_of(spaces.active_space().pk, "woman", "man")
+    assert lists._known() == {name: 4}
+    add(index, 11)
+    assert build() == []
+    add(index, 4)
+    assert build() == [name]
+    assert lists._known() == {name: 9}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("by_lists")
+def test_settings_of_a_search_end_with_it_outside_of_transactions() -> None:
+    index = PgvectorIndex(spaces.active_space())
+    put(index, 200)
+    assert not index.search(query(RNG), WANTED, k=1)[0].is_exact
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW enable_sort")
+        assert cursor.fetchone() == ("on",)
 
 
 # Pages of people ----------------------------------------------------------------------
@@ -215,15 +242,15 @@ def page_of(viewer: Profile, limit: int, *before: uuid.UUID) -> list[Found]:
     )
 
 
-@pytest.mark.usefixtures("by_graph")
+@pytest.mark.usefixtures("by_lists")
 @pytest.mark.parametrize("limit", [7, 40])
-def test_pages_by_a_graph_lose_nobody_and_never_overlap(
+def test_pages_by_lists_lose_nobody_and_never_overlap(
     viewer: Profile,
     everybody: list[uuid.UUID],
     limit: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pgvector, "BREADTH", 1)
+    monkeypatch.setattr(pgvector, "READ_POWER", 0.5)
     monkeypatch.setattr(pgvector, "FETCH_FACTOR", 1)
     build()
     pages: list[list[Found]] = []
@@ -237,7 +264,7 @@ def test_pages_by_a_graph_lose_nobody_and_never_overlap(
     assert sorted(shown) == sorted(everybody)
 
 
-@pytest.mark.usefixtures("by_graph")
+@pytest.mark.usefixtures("by_lists")
 def test_who_left_a_moment_ago_makes_room_on_the_page(
     viewer: Profile, everybody: list[uuid.UUID]
 ) -> None:

@@ -8,7 +8,7 @@ from django.db import connection
 
 from matching import services, spaces
 from matching.features import SKETCH_WIDTH
-from matching.index import graphs, sketches
+from matching.index import lists, sketches
 from matching.index.pgvector import PgvectorIndex
 from matching.index.sketch import COMPONENTS, Sketch
 from matching.models import PersonVector
@@ -107,17 +107,17 @@ def test_a_sketch_stays_as_it_was_fitted(index: PgvectorIndex) -> None:
     assert sketches.sketch_of(space.pk).length == before.length
 
 
-def test_nobody_is_sketched_where_there_is_no_graph(
+def test_nobody_is_sketched_where_there_are_no_lists(
     index: PgvectorIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not PersonVector.objects.exclude(sketch=None).exists()
-    monkeypatch.setattr(graphs, "LEAST_PEOPLE", 10)
+    monkeypatch.setattr(lists, "LEAST_PEOPLE", 10)
     with connection.cursor() as cursor:  # no index is built while checks wait
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-    services.build_graphs()
+    services.build_indexes()
     assert not PersonVector.objects.filter(sketch=None).exists()
     PersonVector.objects.all().delete()
-    services.build_graphs()
+    services.build_indexes()
     one = woman(RNG)
     store([one])
     index.upsert([one])
@@ -127,21 +127,10 @@ def test_nobody_is_sketched_where_there_is_no_graph(
 def test_whoever_was_left_without_a_sketch_is_sketched_by_the_next_build(
     index: PgvectorIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(graphs, "LEAST_PEOPLE", 10)
+    monkeypatch.setattr(lists, "LEAST_PEOPLE", 10)
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-    services.build_graphs()
+    services.build_indexes()
     PersonVector.objects.update(sketch=None)
-    assert services.build_graphs() == []
+    assert services.build_indexes() == []
     assert not PersonVector.objects.filter(sketch=None).exists()
-
-
-def test_a_graph_of_an_older_release_is_dropped(index: PgvectorIndex) -> None:
-    name = f"{graphs.PREFIX}_{spaces.active_space().pk}_woman"
-    with connection.cursor() as cursor:
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        cursor.execute(
-            f"CREATE INDEX {name} ON matching_personvector"
-            " USING hnsw (vector halfvec_ip_ops)"
-        )
-    assert graphs.drop_unused() == [name]

@@ -1,4 +1,4 @@
-"""manage buildgraphs: the indexes of large feature spaces, now."""
+"""manage buildindexes: the indexes of large feature spaces, now."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matching import services
 
 
 class Command(BaseCommand):
-    help = "Build the graphs that are missing, drop those of nobody; safe to repeat."
+    help = "Make the lists that are missing, drop those of nobody; safe to repeat."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        print(json.dumps({"built": services.build_graphs()}))
+        print(json.dumps({"built": services.build_indexes()}))

@@ -1,13 +1,15 @@
-"""Graphs (HNSW) over the sketches of those in a space who are of one gender and seek
-one: built, known, dropped.
+"""Inverted lists (IVF) of the sketches of those in a space who are of one gender and
+seek one: built, refitted, known, dropped.
 
-A graph of everybody would find a gender's people slowly, and some not at all; so would
-one of all men the men who seek men. Where few are, none is needed: reading all of them
-is as quick, and exact.
+Sketches that are near each other share a list, and a search reads the lists nearest to
+its query. Lists of everybody would find a gender's people slowly, and some not at all;
+so would those of all men the men who seek men. Where few are, none are needed: reading
+all of them is as quick, and exact.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import product
@@ -19,15 +21,17 @@ from matching.index.conditions import Sql, of
 from matching.models import PersonVector, Space
 from profiles.models import Gender
 
-# Below it a search reads everybody in no more time than a graph would take.
-LEAST_PEOPLE = 10_000
-# Edges a node, and how far its neighbours are looked for: measured, decision 15.
-EDGES = 32
-BREADTH = 200
-# A build that fits in memory is many times as quick; a row takes some 2 KB of it.
-MEMORY_BYTES_PER_PERSON = 2_000
-LEAST_MEMORY_MB, MOST_MEMORY_MB = 64, 4_096
-PREFIX = "personvector_graph"
+# Below it a search reads everybody in no more time than lists would take.
+LEAST_PEOPLE = 2_000
+# So many times the square root of the people are the lists: decision 16.
+LISTS_PER_ROOT, MOST_LISTS = 2.0, 2_000
+# Lists that are fewer than this share of what would be made now are made anew.
+OUTGROWN = 0.5
+# pgvector fits lists to so many people a list, and holds a sketch and a bound for each
+# list of every one of them.
+PEOPLE_FITTED, BYTES_PER_BOUND, BYTES_PER_SKETCH = 50, 4, 600
+LEAST_MEMORY_MB = 64
+PREFIX = "personvector_lists"
 
 
 def _space_id(name: str) -> int:
@@ -39,46 +43,46 @@ def name_of(space_id: int, gender: str, seeking: str) -> str:
 
 
 def build_missing(space: Space) -> list[str]:
-    """Build the graphs that this space is large enough for; returns their names.
+    """Make the lists that this space is large enough for; returns their names.
 
-    Searches and writes go on meanwhile, unless this is called within a transaction. A
-    graph whose build broke off is begun again; nothing is done while another builds.
+    Those that it has outgrown are made anew beside the old ones. Searches and writes go
+    on meanwhile, unless this is called within a transaction. What broke off is begun
+    again; nothing is done while another builds.
     """
     with _alone() as alone:
         if not alone:
             return []
-        usable = _graphs(valid=True)
+        known = _known()
         missing = {
-            name_of(space.pk, gender, seeking): (gender, seeking, people)
+            name: (gender, seeking, people)
             for gender, seeking, people in _pairs(space)
             if people >= LEAST_PEOPLE
-            and name_of(space.pk, gender, seeking) not in usable
+            and known.get(name := name_of(space.pk, gender, seeking), 0)
+            < OUTGROWN * _fitting(people)
         }
         if missing or sketches.are_incomplete(space):
             sketches.define(space)
         for name, (gender, seeking, people) in missing.items():
-            _drop([name])
             _build(name, of(space.pk, [gender], seeking), people)
         return list(missing)
 
 
 def drop(space: Space) -> None:
-    """Drop the graphs of this space: before very many people are added to it."""
-    _drop(name for name in _graphs() if _space_id(name) == space.pk)
+    """Drop the lists of this space: before very many people are added to it."""
+    _drop(name for name in _known() if _space_id(name) == space.pk)
 
 
 def drop_unused() -> list[str]:
-    """Drop what is no graph of a space that holds anybody; returns their names.
+    """Drop the lists of no space that holds anybody; returns their names.
 
-    Graphs of an older release, which know no pairs, are none. Nothing is done while
-    another builds.
+    Nothing is done while another builds.
     """
     with _alone() as alone:
         if not alone:
             return []
         used = set(PersonVector.objects.values_list("space_id", flat=True).distinct())
-        known = {name_of(*graph) for graph in product(used, Gender, Gender)}
-        unused = sorted(_graphs() - known)
+        wanted = {name_of(*pair) for pair in product(used, Gender, Gender)}
+        unused = sorted(_known().keys() - wanted)
         _drop(unused)
         sketches.forget_all_but(used)
         return unused
@@ -86,7 +90,7 @@ def drop_unused() -> list[str]:
 
 @contextmanager
 def _alone() -> Iterator[bool]:
-    """Whether nobody else builds: an invalid graph may be one that is being built."""
+    """Whether nobody else builds, or drops what is being built."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(hashtext(%s))", [PREFIX])
         alone = bool(cursor.fetchone()[0])
@@ -112,41 +116,53 @@ def _pairs(space: Space) -> list[tuple[str, str, int]]:
         return rows
 
 
-def _graphs(*, valid: bool = False) -> set[str]:
+def _known() -> dict[str, int]:
+    """How many lists there are, by the name of their index."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
+            "SELECT c.relname, o.option_value::int"
+            " FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid,"
+            " pg_options_to_table(c.reloptions) o"
             " WHERE i.indrelid = 'matching_personvector'::regclass"
-            " AND starts_with(c.relname, %s) AND (i.indisvalid OR NOT %s)",
-            [PREFIX, valid],
+            " AND starts_with(c.relname, %s) AND o.option_name = 'lists'",
+            [PREFIX],
         )
-        return {name for (name,) in cursor.fetchall()}
+        return dict(cursor.fetchall())
+
+
+def _fitting(people: int) -> int:
+    """How many lists so many people fill well."""
+    return min(max(round(LISTS_PER_ROOT * math.sqrt(people)), 1), MOST_LISTS)
 
 
 def _build(name: str, people: Sql, count: int) -> None:
-    needed = count * MEMORY_BYTES_PER_PERSON >> 20
-    memory = min(max(needed, LEAST_MEMORY_MB), MOST_MEMORY_MB)
-    quoted = connection.ops.quote_name(name)
+    """Under another name until it is complete: whoever finds it by name may use it."""
+    lists, unfinished = _fitting(count), f"{name}_unfinished"
+    fitted = PEOPLE_FITTED * lists * (BYTES_PER_BOUND * lists + BYTES_PER_SKETCH)
+    memory = max(fitted >> 20, LEAST_MEMORY_MB)
+    _drop([unfinished])
     with connection.cursor() as cursor:
         cursor.execute("SET statement_timeout = 0")
         cursor.execute(f"SET maintenance_work_mem = '{memory}MB'")
         try:
             cursor.execute(
-                f"CREATE INDEX {_concurrently()} {quoted} ON matching_personvector"
-                " USING hnsw (sketch halfvec_ip_ops)"
-                f" WITH (m = {EDGES}, ef_construction = {BREADTH}) WHERE {people.text}",
+                f"CREATE INDEX {_concurrently()} {unfinished} ON matching_personvector"
+                " USING ivfflat (sketch halfvec_ip_ops)"
+                f" WITH (lists = {lists}) WHERE {people.text}",
                 people.values,
             )
         finally:
             if connection.is_usable():
                 cursor.execute("RESET maintenance_work_mem; RESET statement_timeout")
+    _drop([name])
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER INDEX {unfinished} RENAME TO {name}")
 
 
 def _drop(names: Iterable[str]) -> None:
     with connection.cursor() as cursor:
         for name in names:
-            quoted = connection.ops.quote_name(name)
-            cursor.execute(f"DROP INDEX {_concurrently()} IF EXISTS {quoted}")
+            cursor.execute(f"DROP INDEX {_concurrently()} IF EXISTS {name}")
 
 
 def _concurrently() -> str:
