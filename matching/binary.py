@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import psycopg
 from django.db import connection
+
+from matching.features import STORED_WIDTH
+
+# A stored vector as Postgres sends it: its width, two bytes of nothing, the numbers.
+SENT: Final = np.dtype([("head", ">i2", 2), ("vector", ">f2", STORED_WIDTH)])
 
 
 def rows(text: str, values: Sequence[Any] | Mapping[str, Any]) -> list[tuple[Any, ...]]:
@@ -16,3 +23,9 @@ def rows(text: str, values: Sequence[Any] | Mapping[str, Any]) -> list[tuple[Any
         bound = client.mogrify(text, values).encode()
         with psycopg.Cursor(connection.connection) as cursor:
             return cursor.execute(bound, binary=True).fetchall()
+
+
+def vectors(sent: bytes) -> npt.NDArray[np.float64]:
+    """Stored vectors (n, 768) as they were sent, one after another."""
+    read: npt.NDArray[np.float64] = np.frombuffer(sent, SENT)["vector"].astype(float)
+    return read

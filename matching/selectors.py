@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 from django.conf import settings
-from django.db import models
+from django.db import connection, models
 from django.db.models import Q
 from django.utils import timezone
 
@@ -18,7 +18,7 @@ from matching.features import pack_query, unpack
 from matching.index.base import Circle, Declared, Filter, Hit
 from matching.index.conditions import Sql, among, passing
 from matching.index.pgvector import PgvectorIndex
-from matching.index.vectors import read, read_vectors
+from matching.index.vectors import Vectors, read, read_vectors
 from matching.models import Feedback, PersonVector, Space
 from matching.places import near
 from profiles.models import (
@@ -80,7 +80,7 @@ def candidates(
     """The first `limit` people by inner product with `query` (644,) who pass.
 
     Never fewer while there are more. Where many pass, an index finds them, and may pass
-    over one of the nearest now and then (decision 15); their distances and their order
+    over one of the nearest now and then (decision 16); their distances and their order
     are exact to float32 all the same, and ties go by id. Whoever was passed over is
     found next, once those before them are excluded.
     """
@@ -174,7 +174,7 @@ def still_eligible(
         + _searchable()
         + Sql(f") AND profile_id NOT IN ({APART})", (viewer.pk, viewer.pk))
     )
-    return {pk: unpack(vector) for pk, vector in read(rows).items()}
+    return _features(read(rows))
 
 
 @cache
@@ -208,7 +208,12 @@ def features_of(
 ) -> dict[uuid.UUID, npt.NDArray[np.float64]]:
     """The features (644,) of those of these people who are in this space."""
     rows = PersonVector.objects.filter(space=space, profile_id__in=profile_ids)
-    return {pk: unpack(vector) for pk, vector in read_vectors(rows).items()}
+    return _features(read_vectors(rows))
+
+
+def _features(vectors: Vectors) -> dict[uuid.UUID, npt.NDArray[np.float64]]:
+    ids, stored = vectors
+    return dict(zip(ids, unpack(stored), strict=True))
 
 
 def seen_by(viewer: Profile) -> frozenset[uuid.UUID]:
@@ -219,8 +224,9 @@ def seen_by(viewer: Profile) -> frozenset[uuid.UUID]:
 
 def blocked_with(viewer: Profile) -> frozenset[uuid.UUID]:
     """Whom the viewer has blocked, and who has blocked them."""
-    either = viewer.avoided.values_list("pk").union(viewer.avoided_by.values_list("pk"))
-    return frozenset(pk for (pk,) in either)
+    with connection.cursor() as cursor:
+        cursor.execute(APART, (viewer.pk, viewer.pk))
+        return frozenset(pk for (pk,) in cursor.fetchall())
 
 
 def _wished(

@@ -13,22 +13,20 @@ from matching import binary
 from matching.index.conditions import Sql
 from matching.models import PersonVector
 
+# Ids, and the vectors of these, (n, 768).
+Vectors = tuple[list[uuid.UUID], npt.NDArray[np.float64]]
 
-def read_vectors(
-    rows: models.QuerySet[PersonVector],
-) -> dict[uuid.UUID, npt.NDArray[np.float64]]:
-    """The (768,) of each person."""
+
+def read_vectors(rows: models.QuerySet[PersonVector]) -> Vectors:
+    """Of everybody in these rows."""
     try:
         asked = rows.values_list("profile_id", "vector").query.sql_with_params()
     except EmptyResultSet:  # nobody was asked for
-        return {}
+        return [], binary.vectors(b"")
     return read(Sql(*asked))
 
 
-def read(sql: Sql) -> dict[uuid.UUID, npt.NDArray[np.float64]]:
-    """What selects ids and vectors, as {id: (768,)}."""
-    # A halfvec comes as its width, two bytes of nothing, and the numbers.
-    return {
-        pk: np.frombuffer(raw[4:], ">f2").astype(np.float64)
-        for pk, raw in binary.rows(sql.text, sql.values)
-    }
+def read(sql: Sql) -> Vectors:
+    """Of what selects ids and vectors."""
+    found = binary.rows(sql.text, sql.values)
+    return [pk for pk, _ in found], binary.vectors(b"".join(sent for _, sent in found))

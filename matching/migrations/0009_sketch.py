@@ -1,7 +1,7 @@
 """Graphs are built over sketches from now on: those over whole vectors are dropped.
 
-Searches read everybody until the worker has sketched them and built new graphs, within
-the hour, or `manage buildgraphs` has.
+Searches read everybody until the worker has sketched them and built new indexes, within
+the hour, or `manage buildindexes` has.
 """
 
 import pgvector.django

@@ -20,6 +20,8 @@ from twinby.embedded.web_port import claimed_port
 
 ROOT = Path(__file__).resolve().parents[2]
 STOP_SECONDS = 60.0
+# All tests, by a process for each core, few as these are; a file's tests stay together.
+SHARED = ("--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile")
 
 
 def demo(arguments: Sequence[str]) -> int:
@@ -101,7 +103,7 @@ def test(arguments: Sequence[str]) -> int:
         python = str(installation.python)
         run_checks(ROOT, python, environment, log=services.state.log("checks"))
         say("pytest")
-        command = [python, "-m", "pytest", *arguments]
+        command = [python, "-m", "pytest", *(arguments or SHARED)]
         return foreground(command, environment, folder=ROOT)
 
 

@@ -5,9 +5,16 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 os.environ.setdefault("DATABASE_URL", "postgres://twinby@127.0.0.1:5432/twinby")
 os.environ.setdefault("TWINBY_SECRET_KEY", "only-for-tests-" + "x" * 48)
+# Each of the processes that share the tests keeps to itself: pytest-django gives it a
+# database, and here it gets a part of Redis.
+_NUMBER = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+if _NUMBER and "REDIS_URL" in os.environ:
+    _SERVER = urlsplit(os.environ["REDIS_URL"])
+    os.environ["REDIS_URL"] = _SERVER._replace(path=f"/{_NUMBER}").geturl()
 
 from twinby.settings.base import *  # noqa: F403
 from twinby.settings.base import DATABASES, DRAMATIQ_BROKER
