@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from twinby.embedded import process
+from twinby.embedded import memory, process
 from twinby.embedded.narration import Problem, say
 from twinby.embedded.state import State, write_private
 
@@ -28,7 +28,6 @@ ATTEMPTS = 15
 PAUSE_SECONDS = 1.0
 START_SECONDS = 120.0  # recovery after a crash may take long
 STOP_SECONDS = 60.0
-PARALLEL_BYTES = 1024**3  # to build an index by several processes, to join tables
 NOBODYS_PID = 2**31 - 1
 
 CLUSTER = [
@@ -40,7 +39,6 @@ SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "max_connections": "100",
-    "shared_buffers": "256MB",
     "maintenance_work_mem": "256MB",
     "work_mem": "16MB",
     "random_page_cost": "1.1",
@@ -68,7 +66,8 @@ def ensure_postgres(state: State, wheel: Path, *, durable: bool = True) -> str:
         if not _data(state).exists():
             server.initialise([] if durable else ["--no-sync"])
         _disown_stale_lock_file(state)
-        server.start(SETTINGS | _shared_memory() | ({} if durable else FORGETFUL))
+        chosen = SETTINGS | memory.settings() | ({} if durable else FORGETFUL)
+        server.start(chosen)
         return _url(state)
 
 
@@ -244,14 +243,6 @@ def _let_everybody_read(tree: Path) -> None:
         Path(folder).chmod(0o755)
         for file in map(Path(folder).joinpath, files):
             file.chmod(0o755 if file.stat().st_mode & 0o100 else 0o644)
-
-
-def _shared_memory() -> dict[str, str]:
-    """Parallel work needs shared memory, of which containers have little."""
-    memory = Path("/dev/shm")  # noqa: S108 - asked for its size only
-    if memory.exists() and shutil.disk_usage(memory).free < PARALLEL_BYTES:
-        return {"dynamic_shared_memory_type": "mmap"}
-    return {}
 
 
 def _lock_lines(state: State) -> list[str]:

@@ -9,15 +9,9 @@ from urllib.parse import urlsplit
 
 os.environ.setdefault("DATABASE_URL", "postgres://twinby@127.0.0.1:5432/twinby")
 os.environ.setdefault("TWINBY_SECRET_KEY", "only-for-tests-" + "x" * 48)
-# Each of the processes that share the tests keeps to itself: pytest-django gives it a
-# database, and here it gets a part of Redis.
-_NUMBER = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
-if _NUMBER and "REDIS_URL" in os.environ:
-    _SERVER = urlsplit(os.environ["REDIS_URL"])
-    os.environ["REDIS_URL"] = _SERVER._replace(path=f"/{_NUMBER}").geturl()
 
 from twinby.settings.base import *  # noqa: F403
-from twinby.settings.base import DATABASES, DRAMATIQ_BROKER
+from twinby.settings.base import DATABASES, DRAMATIQ_BROKER, REDIS_URL
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 ANNOTATOR = "fake"
@@ -25,6 +19,12 @@ REQUESTS_PER_MINUTE = 100_000
 MEDIA_ROOT = Path(tempfile.gettempdir()) / "twinby-test-media"
 # One connection a thread: a pool would keep the test database busy when it is dropped.
 DATABASES["default"]["OPTIONS"].pop("pool")  # type: ignore[attr-defined]
+# Of the processes that share the tests each keeps to itself: pytest-django gives it a
+# database, and this a part of Redis, to whomever it starts as well.
+if _NUMBER := os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw"):
+    REDIS_URL = urlsplit(REDIS_URL)._replace(path=f"/{_NUMBER}").geturl()
+    if "REDIS_URL" in os.environ:
+        os.environ["REDIS_URL"] = REDIS_URL
 DRAMATIQ_BROKER = {
     "BROKER": "dramatiq.brokers.stub.StubBroker",
     "OPTIONS": {},
