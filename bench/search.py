@@ -20,6 +20,7 @@ from django.test.utils import override_settings
 from rest_framework.test import APIClient
 
 from bench import _peers as peers
+from bench._awake import awake
 from bench._bench import quantiles, report, timed
 from bench._crowd import crowd, sizes
 from bench._fuzzy import winners
@@ -241,6 +242,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--people", type=int, default=0, metavar="N")
     parser.add_argument("--queries", type=int, default=50)
     parser.add_argument("--peers", default=",".join(PEERS), help="some, or none")
+    parser.add_argument("--awake", action="store_true", help="let no core sleep")
     options = parser.parse_args()
     options.peers = [] if options.peers == "none" else options.peers.split(",")
     if unknown := set(options.peers) - set(PEERS):
@@ -253,8 +255,9 @@ def parsed() -> argparse.Namespace:
 def main() -> None:
     options = parsed()
     made = crowd(options.people) if options.people else nullcontext({})
-    with made as figures:  # type: ignore[attr-defined]
-        report("search", {**measure(options.queries, options.peers), **figures})
+    with made as figures, awake() if options.awake else nullcontext():  # type: ignore[attr-defined]
+        found = measure(options.queries, options.peers)
+        report("search", {"awake": options.awake, **found, **figures})
 
 
 if __name__ == "__main__":

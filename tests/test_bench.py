@@ -19,6 +19,7 @@ from django.db import connection
 from PIL import Image
 
 from bench import annotate, search
+from bench._awake import awake
 from bench._bench import quantiles
 from bench._photos import multiplied
 from bench._stages import GPU, Round
@@ -28,6 +29,7 @@ from matching.services import fit_feature_space
 from profiles.models import Client, Gender, Photo, Profile
 from profiles.storage import annotation_bytes
 from tests.conftest import MakePerson, MakePhoto
+from twinby.embedded.process import wait_until
 
 ROOT = Path(__file__).resolve().parents[1]
 Out = pytest.CaptureFixture[str]
@@ -98,6 +100,18 @@ def test_peers_that_are_not_installed_are_said_to_be_absent(
     monkeypatch.setitem(sys.modules, "faiss", None)
     answer = searched(monkeypatch, capsys, "faiss_flat")
     assert "requirements/bench.txt" in answer["peers"]["faiss_flat"]["absent"]
+
+
+def test_cores_are_kept_awake_by_what_gives_way_to_all_else() -> None:
+    with awake() as spinning:
+        assert len(spinning) == len(os.sched_getaffinity(0))
+        assert wait_until(
+            lambda: (
+                {os.sched_getscheduler(one.pid) for one in spinning} == {os.SCHED_IDLE}
+            ),
+            seconds=20,
+        )
+    assert all(one.returncode for one in spinning)
 
 
 def test_search_says_when_nobody_is_there(

@@ -20,7 +20,7 @@ from twinby.embedded.web_port import claimed_port
 
 ROOT = Path(__file__).resolve().parents[2]
 STOP_SECONDS = 60.0
-# All tests, by a process for each core, few as these are; a file's tests stay together.
+# All tests, by a process for each core; a file's tests stay together.
 SHARED = ("--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile")
 
 
