@@ -109,7 +109,11 @@ class PersonVectorAdmin(LookOnlyAdmin):
 class ReportAdmin(LookOnlyAdmin):
     """Who reported whom; what else people say of each other is their own business."""
 
-    list_display = ("event", "reported", "reporter", "created_at", "withdrawn_at")
+    list_display = (
+        *("event", "reason", "reported", "reporter"),
+        *("created_at", "withdrawn_at"),
+    )
+    list_filter = ("reason",)
     search_fields = ("=target__id", "=actor__id")
     ordering = ("-pk",)
     show_full_result_count = False

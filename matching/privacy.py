@@ -17,7 +17,10 @@ from matching.models import (
 )
 
 # What others said of the person is others' own; a report would tell who made it.
-SAID = "event_id target_id kind page_id matched created_at withdrawn_at forgotten_at"
+SAID = (
+    "event_id target_id kind reason page_id matched created_at withdrawn_at "
+    "forgotten_at"
+)
 SHOWN = (
     "page_id person_id source rank score preference match_score propensity space prior "
     "method calibration arm shown_at"

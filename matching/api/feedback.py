@@ -30,6 +30,14 @@ class EventInput(StrictSerializer):
     page_id = serializers.UUIDField(
         required=False, allow_null=True, help_text="of the answer that showed them"
     )
+    reason = serializers.ChoiceField(
+        choices=Feedback.Reason.choices, required=False, help_text="of a report only"
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "reason" in attrs and attrs["kind"] != Feedback.Kind.REPORT:
+            raise serializers.ValidationError({"reason": "Only a report has a reason."})
+        return attrs
 
 
 class FeedbackInput(PersonInput):
@@ -60,9 +68,13 @@ class FeedbackView(APIView):
         actor = acting_person(caller(request), given.get("person_id"))
         events = [
             feedback.Event(
-                e["event_id"], e["kind"], e["user_id"], e.get("page_id") or None
+                event_id=event["event_id"],
+                kind=event["kind"],
+                target_id=event["user_id"],
+                page_id=event.get("page_id"),
+                reason=event.get("reason", ""),
             )
-            for e in given["events"]
+            for event in given["events"]
         ]
         outcomes = feedback.record(actor, events)
         return Response({"results": OutcomeOutput(outcomes, many=True).data})

@@ -25,6 +25,16 @@ class Feedback(models.Model):
         MESSAGE = "message"
         UNMATCH = "unmatch"
 
+    class Reason(models.TextChoices):
+        """Of a report; moderators look at what is most urgent first."""
+
+        UNDERAGE = "underage"
+        HARASSMENT = "harassment"
+        NUDITY = "nudity"
+        FAKE = "fake"
+        SPAM = "spam"
+        OTHER = "other"
+
     LIKES = (Kind.LIKE, Kind.SUPER_LIKE)
     # What teaches a taste.
     LABELS = (*LIKES, Kind.PASS)
@@ -35,6 +45,10 @@ class Feedback(models.Model):
     actor = models.ForeignKey(Profile, models.CASCADE, related_name="feedback_given")
     target = models.ForeignKey(Profile, models.CASCADE, related_name="feedback_got")
     kind = models.CharField(max_length=10, choices=Kind)
+    # Of a report, if the app says so; never in words, which would name people.
+    reason = models.CharField(
+        max_length=10, choices=Reason, blank=True, default="", db_default=""
+    )
     # The page on which the target was shown, if the app says so: Impression.page_id.
     page_id = models.UUIDField(null=True, blank=True)
     # Whether a match was made by it, then.

@@ -25,6 +25,7 @@ class Event:
     kind: str
     target_id: uuid.UUID
     page_id: uuid.UUID | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def _known(actor: Profile, events: Iterable[Event]) -> dict[uuid.UUID, Feedback]
 
 
 def _event(row: Feedback) -> Event:
-    return Event(row.event_id, row.kind, row.target_id, row.page_id)
+    return Event(row.event_id, row.kind, row.target_id, row.page_id, row.reason)
 
 
 def _write(actor: Profile, events: Iterable[Event]) -> list[Feedback]:
@@ -121,6 +122,7 @@ def _write(actor: Profile, events: Iterable[Event]) -> list[Feedback]:
                 kind=event.kind,
                 target_id=event.target_id,
                 page_id=event.page_id,
+                reason=event.reason,
             )
             for event in events
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -47,7 +48,7 @@ def crowd(
         yield showing(person, features), features
 
 
-def event(kind: Feedback.Kind | str, target: Profile, **more: uuid.UUID) -> Event:
+def event(kind: Feedback.Kind | str, target: Profile, **more: Any) -> Event:
     """Something said of a person, under a new id."""
     return Event(more.pop("event_id", uuid.uuid4()), str(kind), target.pk, **more)
 

@@ -81,6 +81,19 @@ def test_an_id_used_twice_is_a_conflict(
     assert answer.json()["event_ids"] == [like["event_id"]]
 
 
+def test_a_report_says_why_and_nothing_else_does(
+    api_as: ApiAs, alice: Profile, women: list[Profile]
+) -> None:
+    report = said("report", women[0], reason="underage")
+    assert tell(api_as(alice), report).status_code == 200
+    assert Feedback.objects.get().reason == Feedback.Reason.UNDERAGE
+    assert tell(api_as(alice), {**report, "reason": "spam"}).status_code == 409
+    for broken in ("report", "ugly"), ("like", "spam"):
+        answer = tell(api_as(alice), said(broken[0], women[1], reason=broken[1]))
+        assert answer.status_code == 400
+    assert Feedback.objects.count() == 1
+
+
 def test_a_person_speaks_for_themselves_and_a_service_says_for_whom(
     api: APIClient, api_as: ApiAs, alice: Profile, women: list[Profile]
 ) -> None:

@@ -93,6 +93,10 @@ def test_a_moderator_sees_reports_and_nobodys_likes(
     page = "/admin/matching/feedback/"
     assert f"{page}{report.pk}/change/" in desk.get(page).content.decode()
     assert f"{page}{like.pk}/change/" not in desk.get(page).content.decode()
+    Feedback.objects.filter(pk=report.pk).update(reason="underage")
+    of_reason = f"{page}?reason__exact="
+    assert f"{report.pk}/change/" in desk.get(f"{of_reason}underage").content.decode()
+    assert f"{report.pk}/change/" not in desk.get(f"{of_reason}spam").content.decode()
     assert desk.get(f"{page}{report.pk}/change/").status_code == 200
     assert desk.get(f"{page}{like.pk}/change/").status_code == 302
     assert desk.post(f"{page}{report.pk}/change/", {}).status_code == 403
