@@ -14,28 +14,27 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import product
 
-from django.db import connection
+from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
 
 from matching.index import sketches
 from matching.index.conditions import Sql, of
 from matching.models import PersonVector, Space
 from profiles.models import Gender
 
-# Below it a search reads everybody in no more time than lists would take.
+# Fewer are read in some milliseconds.
 LEAST_PEOPLE = 2_000
 # So many times the square root of the people are the lists: decision 16.
 LISTS_PER_ROOT, MOST_LISTS = 2.0, 2_000
 # Lists that are fewer than this share of what would be made now are made anew.
 OUTGROWN = 0.5
-# pgvector fits lists to so many people a list, and holds a sketch and a bound for each
-# list of every one of them.
-PEOPLE_FITTED, BYTES_PER_BOUND, BYTES_PER_SKETCH = 50, 4, 600
+# pgvector fits lists to the people on so many pages of the table, drawn by lot, and
+# holds a sketch and a bound for each list of every one of them. Of a small part of all
+# people it finds few there, to whom only few lists can be fitted.
+PAGES_PER_LIST, LEAST_PAGES, LEAST_FITTED = 50, 10_000, 10
+BYTES_PER_BOUND, BYTES_PER_SKETCH = 4, 600
 LEAST_MEMORY_MB = 64
 PREFIX = "personvector_lists"
-
-
-def _space_id(name: str) -> int:
-    return int(name.removeprefix(f"{PREFIX}_").split("_")[0])
 
 
 def name_of(space_id: int, gender: str, seeking: str) -> str:
@@ -52,30 +51,37 @@ def build_missing(space: Space) -> list[str]:
     with _alone() as alone:
         if not alone:
             return []
-        known = _known()
+        known, pages = _known(), _pages()
         missing = {
-            name: (gender, seeking, people)
+            name: (gender, seeking, fitting)
             for gender, seeking, people in _pairs(space)
             if people >= LEAST_PEOPLE
             and known.get(name := name_of(space.pk, gender, seeking), 0)
-            < OUTGROWN * _fitting(people)
+            < OUTGROWN * (fitting := _fitting(people, pages))
         }
         if missing or sketches.are_incomplete(space):
             sketches.define(space)
-        for name, (gender, seeking, people) in missing.items():
-            _build(name, of(space.pk, [gender], seeking), people)
+        for name, (gender, seeking, fitting) in missing.items():
+            _build(name, of(space.pk, [gender], seeking), fitting)
         return list(missing)
 
 
 def drop(space: Space) -> None:
-    """Drop the lists of this space: before very many people are added to it."""
-    _drop(name for name in _known() if _space_id(name) == space.pk)
+    """Drop the lists of this space: before very many people are added to it.
+
+    Nothing is done while another builds.
+    """
+    with _alone() as alone:
+        if alone:
+            of_space = f"{PREFIX}_{space.pk}_"
+            _drop(name for name in _known() if name.startswith(of_space))
 
 
 def drop_unused() -> list[str]:
-    """Drop the lists of no space that holds anybody; returns their names.
+    """Drop what is no list of a space that holds anybody; returns the names.
 
-    Nothing is done while another builds.
+    What broke off, and what an older release has built, is none. Nothing is done while
+    another builds.
     """
     with _alone() as alone:
         if not alone:
@@ -116,47 +122,69 @@ def _pairs(space: Space) -> list[tuple[str, str, int]]:
         return rows
 
 
-def _known() -> dict[str, int]:
-    """How many lists there are, by the name of their index."""
+def _pages() -> int:
+    """How many the table has."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT c.relname, o.option_value::int"
-            " FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid,"
-            " pg_options_to_table(c.reloptions) o"
+            "SELECT pg_relation_size('matching_personvector')"
+            " / current_setting('block_size')::int"
+        )
+        return int(cursor.fetchone()[0])
+
+
+def _known() -> dict[str, int]:
+    """The indexes by nearness, and of how many lists each is; 0 if it is of no use."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT c.relname, CASE WHEN i.indisvalid AND a.amname = 'ivfflat' THEN"
+            " (SELECT option_value::int FROM pg_options_to_table(c.reloptions)"
+            " WHERE option_name = 'lists') ELSE 0 END"
+            " FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
+            " JOIN pg_am a ON a.oid = c.relam"
             " WHERE i.indrelid = 'matching_personvector'::regclass"
-            " AND starts_with(c.relname, %s) AND o.option_name = 'lists'",
-            [PREFIX],
+            " AND a.amname IN ('hnsw', 'ivfflat')"
+            " AND starts_with(c.relname, 'personvector_')"
         )
         return dict(cursor.fetchall())
 
 
-def _fitting(people: int) -> int:
-    """How many lists so many people fill well."""
-    return min(max(round(LISTS_PER_ROOT * math.sqrt(people)), 1), MOST_LISTS)
+def _fitting(people: int, pages: int) -> int:
+    """How many lists so many people, of a table of so many pages, fill well."""
+    lists = min(round(LISTS_PER_ROOT * math.sqrt(people)), MOST_LISTS)
+    drawn = max(PAGES_PER_LIST * lists, LEAST_PAGES) / max(pages, 1)
+    return max(min(lists, int(people * min(drawn, 1) / LEAST_FITTED)), 1)
 
 
-def _build(name: str, people: Sql, count: int) -> None:
-    """Under another name until it is complete: whoever finds it by name may use it."""
-    lists, unfinished = _fitting(count), f"{name}_unfinished"
-    fitted = PEOPLE_FITTED * lists * (BYTES_PER_BOUND * lists + BYTES_PER_SKETCH)
-    memory = max(fitted >> 20, LEAST_MEMORY_MB)
-    _drop([unfinished])
+def _build(name: str, people: Sql, lists: int) -> None:
+    """Under another name until it is complete: then it takes the place of what was."""
+    unfinished, old = f"{name}_unfinished", f"{name}_old"
+    fitted = max(PAGES_PER_LIST * lists, LEAST_PAGES)
+    needed = fitted * (BYTES_PER_BOUND * lists + BYTES_PER_SKETCH)
+    with _unhurried(max(needed >> 20, LEAST_MEMORY_MB)) as cursor:
+        _drop([unfinished, old])
+        cursor.execute(
+            f"CREATE INDEX {_concurrently()} {unfinished} ON matching_personvector"
+            " USING ivfflat (sketch halfvec_ip_ops)"
+            f" WITH (lists = {lists}) WHERE {people.text}",
+            people.values,
+        )
+        with transaction.atomic():
+            cursor.execute(f"ALTER INDEX IF EXISTS {name} RENAME TO {old}")
+            cursor.execute(f"ALTER INDEX {unfinished} RENAME TO {name}")
+        _drop([old])
+
+
+@contextmanager
+def _unhurried(memory_mb: int) -> Iterator[CursorWrapper]:
+    """Without the limit of other statements, and with so much memory."""
     with connection.cursor() as cursor:
         cursor.execute("SET statement_timeout = 0")
-        cursor.execute(f"SET maintenance_work_mem = '{memory}MB'")
+        cursor.execute(f"SET maintenance_work_mem = '{memory_mb}MB'")
         try:
-            cursor.execute(
-                f"CREATE INDEX {_concurrently()} {unfinished} ON matching_personvector"
-                " USING ivfflat (sketch halfvec_ip_ops)"
-                f" WITH (lists = {lists}) WHERE {people.text}",
-                people.values,
-            )
+            yield cursor
         finally:
             if connection.is_usable():
                 cursor.execute("RESET maintenance_work_mem; RESET statement_timeout")
-    _drop([name])
-    with connection.cursor() as cursor:
-        cursor.execute(f"ALTER INDEX {unfinished} RENAME TO {name}")
 
 
 def _drop(names: Iterable[str]) -> None:

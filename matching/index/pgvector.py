@@ -31,7 +31,7 @@ from matching.models import PersonVector, Space
 SAMPLED = 64
 # So many are taken from lists at least, and scored exactly: decision 16. Where more
 # are asked for, so many times as many.
-LEAST_FETCHED, FETCH_FACTOR = 200, 2
+LEAST_FETCHED, FETCH_FACTOR = 200, 3
 # To find the nearest r of n, this power of r/n is the share of lists that is read.
 READ_POWER = 0.2
 # So many times what is asked for is scanned where some are excluded. Where so many are,
@@ -41,8 +41,9 @@ MANY_EXCLUDED, MANY_PASSING = 1_000, 5_000
 # Microseconds: to scan somebody who passes, to look at a sketch in a list, and to fetch
 # the row behind it. Only their ratios count.
 ROW_COST, SKETCH_COST, FETCH_COST = 3.0, 0.5, 5.0
-# More of those found are never taken to have been seen at first.
-MOST_SEEN = 0.75
+# More of those found are never taken to have been seen at first; and if so few times
+# what is asked for are left of them, it was too few to choose from.
+MOST_SEEN, SPARE_FACTOR = 0.75, 1.5
 # Who, and how far away.
 Row = tuple[uuid.UUID, float]
 
@@ -136,8 +137,10 @@ class PgvectorIndex:
             + rows
             + Sql(
                 "), o.option_value::int"
-                " FROM pg_class c, pg_options_to_table(c.reloptions) o"
-                " WHERE c.oid = to_regclass(%s) AND o.option_name = 'lists'",
+                " FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid,"
+                " pg_options_to_table(c.reloptions) o"
+                " WHERE c.oid = to_regclass(%s) AND i.indisvalid"
+                " AND o.option_name = 'lists'",
                 (name,),
             )
         )
@@ -160,15 +163,16 @@ class _Lists:
     ) -> list[Hit] | None:
         """The nearest k, scored exactly; None where a scan is cheaper or needed.
 
-        Excluded people are left out here at first: to tell Postgres of ten thousand
-        takes it as long as a search. Where too many of the nearest are among them, as
-        they are the nearest themselves, it is told.
+        Postgres is told of those who are excluded; of very many only if these are the
+        nearest themselves: to tell it of ten thousand takes as long as a search.
         """
-        unseen = 1 - min(len(exclude) / max(self.estimate.passing, 1), MOST_SEEN)
         fewest = max(LEAST_FETCHED, FETCH_FACTOR * k)
-        near = self._near(query, int(fewest / unseen), rank=k / unseen)
-        kept = [(pk, distance) for pk, distance in near if pk not in exclude]
-        if exclude and near and len(kept) < k:
+        kept: list[Row] = []
+        if len(exclude) >= MANY_EXCLUDED:
+            unseen = 1 - min(len(exclude) / max(self.estimate.passing, 1), MOST_SEEN)
+            near = self._near(query, int(fewest / unseen), rank=k / unseen)
+            kept = [(pk, distance) for pk, distance in near if pk not in exclude]
+        if len(kept) < SPARE_FACTOR * k:
             kept = self._near(query, fewest, rank=k + len(exclude), exclude=exclude)
         return _hits(kept, k, is_exact=False) if len(kept) >= k else None
 

@@ -22,7 +22,8 @@ def test_it_keeps_an_eighth_of_the_memory(
 def test_a_container_may_use_no_more_than_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory, "CONTAINER_LIMIT", limit := tmp_path / "memory.max")
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(memory, "CONTAINER_LIMITS", (tmp_path / "other", limit))
     whole = memory.memory_bytes()
     limit.write_text("max\n")
     assert memory.memory_bytes() == whole

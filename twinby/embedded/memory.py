@@ -8,7 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
+# Of the newer and of the older kind of containers.
+CONTAINER_LIMITS = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
 SHARED = Path("/dev/shm")  # noqa: S108 - asked for its size only
 # Of the memory, for pages that are kept.
 BUFFERS_SHARE: Final = 1 / 8
@@ -30,7 +34,8 @@ def settings() -> dict[str, str]:
 
 def memory_bytes() -> int:
     """What this machine has, or what the container that we are in may use of it."""
-    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    with suppress(OSError, ValueError):  # no such file, or "max"
-        return min(whole, int(CONTAINER_LIMIT.read_text()))
-    return whole
+    most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for limit in CONTAINER_LIMITS:
+        with suppress(OSError, ValueError):  # no such file, or "max"
+            most = min(most, int(limit.read_text()))
+    return most

@@ -20,11 +20,14 @@ MEDIA_ROOT = Path(tempfile.gettempdir()) / "twinby-test-media"
 # One connection a thread: a pool would keep the test database busy when it is dropped.
 DATABASES["default"]["OPTIONS"].pop("pool")  # type: ignore[attr-defined]
 # Of the processes that share the tests each keeps to itself: pytest-django gives it a
-# database, and this a part of Redis, to whomever it starts as well.
-if _NUMBER := os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw"):
-    REDIS_URL = urlsplit(REDIS_URL)._replace(path=f"/{_NUMBER}").geturl()
+# database, and this the next one of Redis, which whomever it starts takes as it is.
+_NUMBER = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+if _NUMBER and os.environ.get("PYTEST_REDIS_OF") != _NUMBER:
+    _SERVER = urlsplit(REDIS_URL)
+    _FIRST = int(_SERVER.path.strip("/") or 0)
+    REDIS_URL = _SERVER._replace(path=f"/{_FIRST + int(_NUMBER)}").geturl()
     if "REDIS_URL" in os.environ:
-        os.environ["REDIS_URL"] = REDIS_URL
+        os.environ |= {"REDIS_URL": REDIS_URL, "PYTEST_REDIS_OF": _NUMBER}
 DRAMATIQ_BROKER = {
     "BROKER": "dramatiq.brokers.stub.StubBroker",
     "OPTIONS": {},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import replace
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -64,7 +65,10 @@ class TestAgainstTheOracle(TestCase):
         expected = [hit for hit in everybody if hit.id not in out]
         # A row then costs more than any number of lists, or less.
         with mock.patch.multiple(
-            pgvector, ROW_COST=1e9 if by_lists else 0.0, LEAST_FETCHED=1
+            pgvector,
+            ROW_COST=1e9 if by_lists else 0.0,
+            LEAST_FETCHED=1,
+            FETCH_FACTOR=1,
         ):
             hits = self.index.search(asked, wanted, k=k, exclude=out)
         assert len(hits) == min(k, len(expected))
@@ -99,15 +103,20 @@ class TestAgainstTheOracle(TestCase):
         many = mock.patch.object(
             pgvector.PgvectorIndex, "_estimate", return_value=Estimate(200, 150, 25)
         )
-        with many, mock.patch.multiple(pgvector, ROW_COST=1e9, LEAST_FETCHED=1):
+        # Of vectors drawn at random, which have no neighbourhoods, all lists are read.
+        settings: dict[str, Any] = {
+            "ROW_COST": 1e9,
+            "LEAST_FETCHED": 40,
+            "READ_POWER": 0,
+        }
+        with many, mock.patch.multiple(pgvector, **settings):
             for seed in range(10):
                 asked = query(np.random.default_rng(seed))
                 hits = self.index.search(asked, WIDE, k=10)
                 assert not any(hit.is_exact for hit in hits)
                 best = self.oracle.search(asked, WIDE, k=10)
                 shares.append(len(ids(hits) & ids(best)) / 10)
-        # Vectors drawn at random have no neighbourhoods that lists could follow.
-        assert np.mean(shares) >= 0.85
+        assert np.mean(shares) >= 0.98
 
     def test_no_setting_of_the_lists_stays_behind(self) -> None:
         with mock.patch.multiple(pgvector, ROW_COST=1e9, LEAST_FETCHED=1):

@@ -24,6 +24,7 @@ from profiles.models import Gender, Photo, Profile
 from tests.matching.index.people import CLIENT, WANTED, query, store, woman
 
 RNG = np.random.default_rng(11)
+INVALID = "UPDATE pg_index SET indisvalid = false WHERE indexrelid = %s::regclass"
 
 
 @pytest.fixture
@@ -35,6 +36,7 @@ def index(db: None) -> PgvectorIndex:
 def by_lists(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every search that can goes by lists, however few people there are."""
     monkeypatch.setattr(lists, "LEAST_PEOPLE", 1)
+    monkeypatch.setattr(lists, "LEAST_FITTED", 1)
     monkeypatch.setattr(pgvector, "ROW_COST", 1e9)
     monkeypatch.setattr(pgvector, "LEAST_FETCHED", 1)
 
@@ -115,6 +117,25 @@ def test_when_all_that_lists_bring_are_excluded_postgres_is_told_of_them(
 
 
 @pytest.mark.usefixtures("by_lists")
+def test_of_very_many_postgres_is_told_only_if_they_are_the_nearest(
+    index: PgvectorIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(index, 300)
+    monkeypatch.setattr(pgvector, "MANY_EXCLUDED", 40)
+    monkeypatch.setattr(PgvectorIndex, "_estimate", lambda *_: Estimate(300, 300, 35))
+    asked = query(RNG)
+    best = index.search(asked, WANTED, k=300, effort=Effort.EXACT)
+    for excluded, told in (best[-60:], [False]), (best[:60], [False, True]):
+        out = {hit.id for hit in excluded}
+        with CaptureQueriesContext(connection) as searched:
+            hits = index.search(asked, WANTED, k=5, exclude=out)
+        asking = [one["sql"] for one in searched if "WITH near" in one["sql"]]
+        assert ["NOT IN" in sql for sql in asking] == told
+        assert len(hits) == 5
+        assert not any(hit.is_exact or hit.id in out for hit in hits)
+
+
+@pytest.mark.usefixtures("by_lists")
 def test_lists_in_which_too_few_passed_are_not_believed(
     index: PgvectorIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,11 +187,51 @@ def test_a_build_that_broke_off_is_begun_again(
 ) -> None:
     put(index, 1)
     name = lists.name_of(spaces.active_space().pk, "woman", "man")
-    with connection.cursor() as cursor:  # as a killed server leaves it
+    with connection.cursor() as cursor:  # as a server leaves it that is killed
         cursor.execute(f"ALTER INDEX {name} RENAME TO {name}_unfinished")
+        cursor.execute(INVALID, [f"{name}_unfinished"])
     call_command("buildindexes")
     assert name in capsys.readouterr().out
-    assert set(lists._known()) == {name}
+    assert lists._known() == {name: 1}
+
+
+def test_lists_whose_removal_broke_off_are_not_used_and_made_anew(
+    index: PgvectorIndex, by_lists: None
+) -> None:
+    put(index, 200)
+    name = lists.name_of(spaces.active_space().pk, "woman", "man")
+    with connection.cursor() as cursor:
+        cursor.execute(INVALID, [name])
+    assert index.search(query(RNG), WANTED, k=1)[0].is_exact
+    assert build() == [name]
+    assert not index.search(query(RNG), WANTED, k=1)[0].is_exact
+
+
+def test_what_an_older_release_built_is_dropped(index: PgvectorIndex) -> None:
+    name = f"personvector_graph_{spaces.active_space().pk}_woman_man"
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute(
+            f"CREATE INDEX {name} ON matching_personvector"
+            " USING hnsw (sketch halfvec_ip_ops)"
+        )
+    assert lists.drop_unused() == [name]
+
+
+@pytest.mark.parametrize(
+    ("people", "pages", "fitting"),
+    [
+        (40_000, 34_000, 400),
+        (383_000, 344_000, 1_238),
+        (10_000, 344_000, 29),  # one in a hundred of a million
+        (100_000_000, 90_000_000, 2_000),
+        (1, 0, 1),
+    ],
+)
+def test_there_are_as_many_lists_as_a_sample_of_the_table_fills(
+    people: int, pages: int, fitting: int
+) -> None:
+    assert lists._fitting(people, pages) == fitting
 
 
 def test_lists_that_a_space_has_outgrown_are_made_anew(
@@ -188,13 +249,21 @@ def test_lists_that_a_space_has_outgrown_are_made_anew(
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("by_lists")
-def test_settings_of_a_search_end_with_it_outside_of_transactions() -> None:
+def test_settings_reach_a_search_and_end_with_it_outside_of_transactions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     index = PgvectorIndex(spaces.active_space())
     put(index, 200)
+    # More than are in any one list, as many as are read by default.
+    monkeypatch.setattr(pgvector, "READ_POWER", 0)
+    monkeypatch.setattr(pgvector, "LEAST_FETCHED", 100)
     assert not index.search(query(RNG), WANTED, k=1)[0].is_exact
-    with connection.cursor() as cursor:
-        cursor.execute("SHOW enable_sort")
-        assert cursor.fetchone() == ("on",)
+    for name, value in ("enable_sort", "on"), ("ivfflat.probes", "1"):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT current_setting(%s)", [name])
+            assert cursor.fetchone() == (value,)
+    PersonVector.objects.all().delete()
+    lists.drop_unused()
 
 
 # Pages of people ----------------------------------------------------------------------
