@@ -140,6 +140,9 @@ def test_lists_in_which_too_few_passed_are_not_believed(
     index: PgvectorIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(index, 300)
+    whole = pgvector._rows_in_lists
+    few = lambda *asked: whole(*asked)[:100]  # noqa: E731
+    monkeypatch.setattr(pgvector, "_rows_in_lists", few)
     monkeypatch.setattr(pgvector, "LEAST_FETCHED", 250)
     many = Estimate(300, 300, 35)
     monkeypatch.setattr(PgvectorIndex, "_estimate", lambda *_: many)
