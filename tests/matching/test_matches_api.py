@@ -87,6 +87,7 @@ def test_a_report_says_why_and_nothing_else_does(
     report = said("report", women[0], reason="underage")
     assert tell(api_as(alice), report).status_code == 200
     assert Feedback.objects.get().reason == Feedback.Reason.UNDERAGE
+    assert tell(api_as(alice), report).status_code == 200
     assert tell(api_as(alice), {**report, "reason": "spam"}).status_code == 409
     for broken in ("report", "ugly"), ("like", "spam"):
         answer = tell(api_as(alice), said(broken[0], women[1], reason=broken[1]))

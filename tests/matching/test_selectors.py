@@ -318,6 +318,30 @@ class TestAgainstTheOracle(TestCase):
         return 6371.0088 * math.acos(min(1.0, cosine))
 
 
+def test_everybody_has_their_own_features(
+    alice: Profile, add: MakeFound, space: Space
+) -> None:
+    everybody = [add().pk for _ in range(5)]
+    rows = PersonVector.objects.filter(profile__in=everybody)
+    stored = {row.profile_id: np.array(row.vector[:WIDTH]) for row in rows}
+    page = selectors.candidates(
+        alice, space=space, query=QUERY, filters=Filters(), limit=5
+    )
+    read = selectors.features_of(everybody, space=space)
+    assert set(stored) == set(read) == {one.profile_id for one in page}
+    for one in page:
+        assert np.allclose(one.features, stored[one.profile_id], atol=1e-6)
+        assert np.array_equal(read[one.profile_id], one.features)
+
+
+def test_a_block_is_known_to_both(alice: Profile, make_person: MakePerson) -> None:
+    one, other = make_person(), make_person()
+    alice.avoided.add(one)
+    other.avoided.add(alice)
+    assert selectors.blocked_with(alice) == {one.pk, other.pk}
+    assert selectors.blocked_with(one) == selectors.blocked_with(other) == {alice.pk}
+
+
 @pytest.mark.parametrize(
     "changed",
     [
