@@ -192,7 +192,18 @@ class _Lists:
         probes = self._probes(limit + len(exclude), rank)
         if not probes:
             return []
-        near = (
+        whole = (
+            Sql("WITH near AS MATERIALIZED (")
+            + self._by_sketch(limit, exclude)
+            + Sql(") SELECT profile_id, ")
+            + distances(query)
+            + Sql(" FROM near")
+        )
+        found = _rows_in_lists(whole, probes)
+        return found if len(found) == limit else []
+
+    def _by_sketch(self, limit: int, exclude: Collection[uuid.UUID]) -> Sql:
+        return (
             Sql("SELECT profile_id, vector FROM matching_personvector WHERE ")
             + self.rows
             + without(exclude)
@@ -201,15 +212,6 @@ class _Lists:
                 (self.sketch, limit),
             )
         )
-        whole = (
-            Sql("WITH near AS MATERIALIZED (")
-            + near
-            + Sql(") SELECT profile_id, ")
-            + distances(query)
-            + Sql(" FROM near")
-        )
-        found = _rows_in_lists(whole, probes)
-        return found if len(found) == limit else []
 
     def _probes(self, fetched: int, rank: float) -> int:
         """How many lists hold the nearest so many; 0 where a scan is cheaper."""

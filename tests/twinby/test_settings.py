@@ -20,6 +20,10 @@ TRUSTED_HEADER = (
     "import twinby.settings.production as settings;"
     "print(getattr(settings, 'SECURE_PROXY_SSL_HEADER', None))"
 )
+REDIS_OF_TESTS = (
+    "import os; import twinby.settings.test as settings;"
+    "print(settings.REDIS_URL, os.environ['REDIS_URL'])"
+)
 
 
 def load(**given: str) -> subprocess.CompletedProcess[str]:
@@ -33,6 +37,24 @@ def load(**given: str) -> subprocess.CompletedProcess[str]:
         timeout=100,
         check=False,
     )
+
+
+@pytest.mark.parametrize(("told", "database"), [({}, 5), ({"PYTEST_REDIS_OF": "3"}, 2)])
+def test_processes_that_share_the_tests_have_a_redis_each(
+    told: dict[str, str], database: int
+) -> None:
+    """Whom one of them starts has its own, as it was told."""
+    given = {"PYTEST_XDIST_WORKER": "gw3", "REDIS_URL": "redis://somewhere:1/2"}
+    said = subprocess.run(
+        [sys.executable, "-c", REDIS_OF_TESTS],
+        cwd=ROOT,
+        env=ENVIRONMENT | given | told,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+    )
+    assert said.stdout.split() == [f"redis://somewhere:1/{database}"] * 2
 
 
 @pytest.mark.parametrize("name", ["TWINBY_SECRET_KEY", "TWINBY_JWT_KEY"])

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from django.db import connection
 
-from matching import services, spaces
+from matching import spaces
 from matching.features import SKETCH_WIDTH
 from matching.index import lists, sketches
 from matching.index.pgvector import PgvectorIndex
 from matching.index.sketch import COMPONENTS, Sketch
 from matching.models import PersonVector
 from tests.matching.index.people import query, store, woman
+from tests.matching.index.rows import build
 
 RNG = np.random.default_rng(5)
 PEOPLE = np.stack([woman(RNG).vector for _ in range(600)]).astype(np.float64)
@@ -112,12 +112,10 @@ def test_nobody_is_sketched_where_there_are_no_lists(
 ) -> None:
     assert not PersonVector.objects.exclude(sketch=None).exists()
     monkeypatch.setattr(lists, "LEAST_PEOPLE", 10)
-    with connection.cursor() as cursor:  # no index is built while checks wait
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-    services.build_indexes()
+    build()
     assert not PersonVector.objects.filter(sketch=None).exists()
     PersonVector.objects.all().delete()
-    services.build_indexes()
+    build()
     one = woman(RNG)
     store([one])
     index.upsert([one])
@@ -128,9 +126,7 @@ def test_whoever_was_left_without_a_sketch_is_sketched_by_the_next_build(
     index: PgvectorIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lists, "LEAST_PEOPLE", 10)
-    with connection.cursor() as cursor:
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-    services.build_indexes()
+    build()
     PersonVector.objects.update(sketch=None)
-    assert services.build_indexes() == []
+    assert build() == []
     assert not PersonVector.objects.filter(sketch=None).exists()
