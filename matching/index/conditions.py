@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,12 @@ def of(space_id: int, genders: Sequence[str], seeking: str) -> Sql:
         f"space_id = %s AND gender {one_of} AND seeking @> (ARRAY[%s])::varchar(10)[]",
         (space_id, *genders, seeking),
     )
+
+
+def union(selects: Iterable[Sql]) -> Sql:
+    """All that some statements select; each may have an order and a limit."""
+    first, *others = [Sql("(") + select + Sql(")") for select in selects]
+    return sum((Sql(" UNION ALL ") + other for other in others), start=first)
 
 
 def passing(space_id: int, genders: Sequence[str], wanted: Filter) -> Sql:

@@ -145,18 +145,28 @@ class PersonVector(models.Model):
                 fields=["profile", "space"], name="one_vector_per_person_and_space"
             ),
         ]
-        # Exact searches: index.pgvector. Nearly all that is compared lies in the index,
-        # so that wide rows are read of those who pass; whom they seek is a list, which
-        # no index would compare: one for each. Migration 0005 adds another, of one
-        # person in 64, by which their number is estimated.
+        # What is compared lies in an index, whole rows are read of those who pass only;
+        # by a place their sketches as well, of which the nearest are read. Whom they
+        # seek is a list, which no index would compare: one for each. Migration 0005
+        # adds another, of one person in 64, by which their number is estimated.
         indexes = [
-            models.Index(
-                fields=["space", "client", "gender", *fields],
-                condition=Q(seeking__contains=[gender.value]),
-                name=f"person_{name}_{gender.value}",
-            )
-            for gender in Gender
-            for name, fields in (("declared", AGES), ("place", PLACE + AGES))
+            *(
+                models.Index(
+                    fields=["space", "client", "gender", *AGES],
+                    condition=Q(seeking__contains=[gender.value]),
+                    name=f"person_declared_{gender.value}",
+                )
+                for gender in Gender
+            ),
+            *(
+                models.Index(
+                    fields=["space", "client", "gender", *PLACE, *AGES],
+                    include=["profile", "smokes", "sketch"],
+                    condition=Q(seeking__contains=[gender.value]),
+                    name=f"person_near_{gender.value}",
+                )
+                for gender in Gender
+            ),
         ]
 
     def __str__(self) -> str:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from django.db import connection
 
 from matching import services
+from matching.index.base import Filter
+from matching.index.conditions import Sql
+from matching.index.costs import Estimate
 from matching.index.pgvector import PgvectorIndex
+from matching.index.prefetch import Part
 from tests.matching.index.people import store, woman
 
 RNG = np.random.default_rng(13)
@@ -30,3 +36,14 @@ def build() -> list[str]:
     with connection.cursor() as cursor:  # no index is built while checks wait
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
     return services.build_indexes()
+
+
+def believed(estimate: Estimate) -> Callable[..., dict[str, Part]]:
+    """In place of what is known of each gender: of so few a sample may hold nobody."""
+
+    def parts(
+        _: PgvectorIndex, rows: dict[str, Sql], wanted: Filter
+    ) -> dict[str, Part]:
+        return {gender: Part(those, estimate) for gender, those in rows.items()}
+
+    return parts

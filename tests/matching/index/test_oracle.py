@@ -9,24 +9,34 @@ from unittest import mock
 
 import numpy as np
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
 from matching import spaces
-from matching.index import lists, pgvector
+from matching.index import costs, lists, prefetch
 from matching.index.base import Effort, Filter, Hit
+from matching.index.costs import Estimate
 from matching.index.exact import ExactIndex
-from matching.index.pgvector import Estimate, PgvectorIndex
+from matching.index.pgvector import PgvectorIndex
 from profiles.models import Gender
 from tests.matching.index.people import WANTED, crowd, filters, query, store
+from tests.matching.index.rows import believed
 
 TIE = 1e-3
+PARTS = PgvectorIndex._parts
+# What makes each way to the nearest the cheapest.
+COSTS: dict[str, Any] = {
+    "rows": {"ROW_COST": 0.0},
+    "lists": {"ROW_COST": 1e9, "ENTRY_COST": 1e9},
+    "sketches": {"ROW_COST": 1e9, "ENTRY_COST": 0.0, "SKETCH_COST": 1e9},
+}
 WIDE = replace(WANTED, genders=tuple(Gender.values))
 
 
 class TestAgainstTheOracle(TestCase):
-    """By a scan and by lists, though the people are few."""
+    """By rows, by lists and by sketches, though the people are few."""
 
     oracle: ExactIndex
     index: PgvectorIndex
@@ -53,23 +63,21 @@ class TestAgainstTheOracle(TestCase):
         wanted=filters,
         k=st.integers(1, 30),
         excluded=st.integers(0, 60),
-        by_lists=st.booleans(),
+        way=st.sampled_from(list(COSTS)),
         seed=st.integers(0, 3),
     )
     def test_no_shape_gives_a_short_page_or_a_wrong_person(
-        self, wanted: Filter, k: int, excluded: int, by_lists: bool, seed: int
+        self, wanted: Filter, k: int, excluded: int, way: str, seed: int
     ) -> None:
         asked = query(np.random.default_rng(seed))
         everybody = self.oracle.search(asked, wanted, k=1_000)
         out = frozenset(hit.id for hit in everybody[:excluded])
         expected = [hit for hit in everybody if hit.id not in out]
-        # A row then costs more than any number of lists, or less.
-        with mock.patch.multiple(
-            pgvector,
-            ROW_COST=1e9 if by_lists else 0.0,
-            LEAST_FETCHED=1,
-            FETCH_FACTOR=1,
-        ):
+        few = mock.patch.multiple(prefetch, LEAST_FETCHED=1, FETCH_FACTOR=1)
+        # Of so few, a sample may hold nobody.
+        about = believed(Estimate(200, 150, 25, 150)) if way != "rows" else PARTS
+        known = mock.patch.object(PgvectorIndex, "_parts", about)
+        with few, known, mock.patch.multiple(costs, **COSTS[way]):
             hits = self.index.search(asked, wanted, k=k, exclude=out)
         assert len(hits) == min(k, len(expected))
         true = {hit.id: hit.distance for hit in expected}
@@ -96,30 +104,38 @@ class TestAgainstTheOracle(TestCase):
                 break
         assert equal(got, self.oracle.search(asked, wanted, k=1_000))
 
-    def test_the_lists_are_used_and_find_nearly_all(self) -> None:
-        """Else the property above would have shown nothing of it."""
-        shares = []
-        # Of so few, a sample of one in 64 may hold nobody.
+    def test_lists_and_sketches_are_used_and_find_nearly_all(self) -> None:
+        """Else the property above would have shown nothing of them."""
         many = mock.patch.object(
-            pgvector.PgvectorIndex, "_estimate", return_value=Estimate(200, 150, 25)
+            PgvectorIndex, "_parts", believed(Estimate(200, 150, 25, 150))
         )
         # Of vectors drawn at random, which have no neighbourhoods, all lists are read.
-        settings: dict[str, Any] = {
-            "ROW_COST": 1e9,
-            "LEAST_FETCHED": 40,
-            "READ_POWER": 0,
-        }
-        with many, mock.patch.multiple(pgvector, **settings):
-            for seed in range(10):
-                asked = query(np.random.default_rng(seed))
-                hits = self.index.search(asked, WIDE, k=10)
-                assert not any(hit.is_exact for hit in hits)
-                best = self.oracle.search(asked, WIDE, k=10)
-                shares.append(len(ids(hits) & ids(best)) / 10)
-        assert np.mean(shares) >= 0.98
+        every = mock.patch.object(costs, "READ_POWER", 0)
+        some = mock.patch.object(prefetch, "LEAST_FETCHED", 40)
+        for way in "lists", "sketches":
+            shares = []
+            with many, every, some, mock.patch.multiple(costs, **COSTS[way]):
+                for seed in range(10):
+                    asked = query(np.random.default_rng(seed))
+                    hits = self.index.search(asked, WIDE, k=10)
+                    assert not any(hit.is_exact for hit in hits)
+                    best = self.oracle.search(asked, WIDE, k=10)
+                    shares.append(len(ids(hits) & ids(best)) / 10)
+            assert np.mean(shares) >= 0.98
+
+    def test_postgres_is_asked_once_for_all_genders(self) -> None:
+        by_lists = mock.patch.object(Estimate, "probes", return_value=1)
+        with by_lists, CaptureQueriesContext(connection) as asked:
+            self.index.search(query(np.random.default_rng(0)), WIDE, k=1)
+        told = [one["sql"] for one in asked]
+        assert sum("reltuples" in sql for sql in told) == 1
+        assert [sql.count("AS look") for sql in told if "WITH near" in sql] == [3]
 
     def test_no_setting_of_the_lists_stays_behind(self) -> None:
-        with mock.patch.multiple(pgvector, ROW_COST=1e9, LEAST_FETCHED=1):
+        with (
+            mock.patch.object(prefetch, "LEAST_FETCHED", 1),
+            mock.patch.multiple(costs, **COSTS["lists"]),
+        ):
             self.index.search(query(np.random.default_rng(0)), WIDE, k=3)
         with connection.cursor() as cursor:
             cursor.execute("SELECT current_setting('enable_sort')")
