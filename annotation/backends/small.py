@@ -36,7 +36,7 @@ from annotation.small.readout import Readout
 from twinby.env import env_int
 
 BATCH: Final = 32
-LEAST_SHARE: Final = 8  # photos at a time: of fewer, each takes the network longer
+SHARE: Final = 8  # photos at a time: more take memory, of fewer each takes longer
 Features = npt.NDArray[np.float32]
 
 
@@ -114,8 +114,7 @@ class SmallAnnotator:
         """Each core takes a share all the way: none waits for the others' decoding."""
         started = time.perf_counter()
         network = self._loaded()
-        size = max(LEAST_SHARE, -(-len(photos) // self._threads))
-        shares = [photos[n : n + size] for n in range(0, len(photos), size)]
+        shares = [photos[n : n + SHARE] for n in range(0, len(photos), SHARE)]
         seen = list(chain.from_iterable(self._pool.map(network.read, shares)))
         seconds = (time.perf_counter() - started) / len(photos)
         return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,10 +10,11 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from django.db import connection
 
 from annotation.backends.base import AnnotatorVersion
 from annotation.calibration.calibrator import AS_KEPT, RawReading
-from annotation.models import Annotation, Correction
+from annotation.models import Annotation
 from annotation.schema import BY_NAME, SCHEMA_VERSION, Attributes, Distribution
 from annotation.services.readers import (
     active_reader,
@@ -41,7 +43,7 @@ AND schema_version = %(schema)s AND (backend, model, prompt_version) IN
 """
 # As `CorrectionQuerySet.standing`: the latest last.
 CORRECTIONS: Final = """
-SELECT id, photo_id, attribute, distribution FROM annotation_correction
+SELECT photo_id, attribute, distribution FROM annotation_correction
 WHERE photo_id = ANY(%(photos)s) AND withdrawn_at IS NULL ORDER BY id
 """
 
@@ -118,10 +120,12 @@ def _standing_corrections(
     ids: Sequence[uuid.UUID],
 ) -> dict[uuid.UUID, dict[str, Any]]:
     corrections: dict[uuid.UUID, dict[str, Any]] = {}
-    for row in Correction.objects.raw(CORRECTIONS, {"photos": list(ids)}):
-        if row.attribute in BY_NAME:
-            said = corrections.setdefault(row.photo_id, {})
-            said[row.attribute] = row.distribution
+    with connection.cursor() as cursor:
+        cursor.execute(CORRECTIONS, {"photos": list(ids)})
+        for photo_id, attribute, distribution in cursor.fetchall():
+            if attribute in BY_NAME:
+                said = corrections.setdefault(photo_id, {})
+                said[attribute] = json.loads(distribution)
     return corrections
 
 

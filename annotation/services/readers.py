@@ -7,6 +7,9 @@ A reader's name is the version's, and the calibration's after a mark if there is
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Final
+
+from django.db import connection
 
 from annotation.backends import UnknownBackendError, annotator_version
 from annotation.backends.base import (
@@ -20,6 +23,13 @@ from annotation.models import Annotation, Calibration
 from annotation.schema import SCHEMA_VERSION
 from annotation.services.requesting import active_version, version_fields
 from twinby.errors import NotFoundError, UnavailableError
+
+# Fixed, as every search asks it: Django takes longer to write than Postgres to answer.
+ACTIVE: Final = """
+SELECT version FROM annotation_calibration WHERE is_active AND backend = %(backend)s
+AND model = %(model)s AND prompt_version = %(prompt_version)s
+AND schema_version = %(schema_version)s
+"""
 
 
 def active_reader() -> str:
@@ -40,8 +50,10 @@ def encoder_name(backend: str | None) -> str:
 
 def reader_of(version: AnnotatorVersion) -> str:
     """A version's reader at present: by its active calibration, if it has one."""
-    active = Calibration.objects.filter(is_active=True, **version_fields(version))
-    return reader_name(version, active.values_list("version", flat=True).first())
+    with connection.cursor() as cursor:
+        cursor.execute(ACTIVE, version_fields(version))
+        active = cursor.fetchone()
+    return reader_name(version, active and active[0])
 
 
 def reader_name(version: AnnotatorVersion, calibration: str | None) -> str:

@@ -11,7 +11,7 @@ from annotation import services
 from annotation.backends.base import AnnotatorVersion, Source
 from annotation.calibration.calibrator import TRUST, Calibrator
 from annotation.calibration.scaling import Scaling
-from annotation.models import Annotation, Calibration
+from annotation.models import Annotation, Calibration, Correction
 from annotation.schema import (
     BY_NAME,
     NOT_VISIBLE,
@@ -200,3 +200,16 @@ def test_only_done_rows_of_the_two_versions_in_question_are_read(
         assert set(found) == set(by_rule)
         named = {photos["named"].pk} if annotator else set()
         assert set(found) == {photos["active"].pk, *named}
+
+
+def test_a_correction_of_what_is_no_attribute_any_more_is_passed_over(
+    photo: Photo,
+) -> None:
+    for attribute in "hair_color", "shoe_size":
+        Correction.objects.create(
+            photo=photo, attribute=attribute, distribution=unseen(HAIR), reason="seen"
+        )
+    effective = services.effective_readings([photo.pk])[photo.pk]
+    assert effective.corrected == {"hair_color"}
+    assert effective.attributes["hair_color"] == unseen(HAIR)
+    assert "shoe_size" not in effective.attributes

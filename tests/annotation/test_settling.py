@@ -76,6 +76,14 @@ def test_an_annotator_that_breaks_may_have_spent_the_worst(
     assert ledger.spent_today() == Decimal("0.01")
 
 
+def test_a_row_says_when_it_was_settled(photo: Photo, script: Script) -> None:
+    long_ago = timezone.now() - dt.timedelta(days=1)
+    Annotation.objects.update(updated_at=long_ago)
+    script(reading())
+    services.annotate([row_of(photo).pk])
+    assert timezone.now() - row_of(photo).updated_at < dt.timedelta(minutes=1)
+
+
 # A database that gives up -------------------------------------------------------------
 
 

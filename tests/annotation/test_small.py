@@ -119,7 +119,9 @@ def test_a_photo_reads_the_same_alone_and_in_a_large_batch(
     small: SmallAnnotator, portraits: list[bytes]
 ) -> None:
     many = [portraits[i % len(portraits)] for i in range(BATCH + 3)]
-    last = small.read(many)[-1]
+    read = small.read(many)
+    assert len(read) == len(many)
+    last = read[-1]
     alone = read_one(small, many[-1])
     assert isinstance(last, Reading)
     assert last.features == pytest.approx(alone.features, abs=1e-4)
