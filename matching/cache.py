@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from functools import cache
 from typing import Any
 
+import orjson
 import redis
 from django.conf import settings
 from redis.exceptions import RedisError
@@ -34,13 +34,14 @@ def kept(owner: str, name: str) -> Any | None:
         return None
     if found is None:
         return None
-    value, until = json.loads(found)
+    value, until = orjson.loads(found)
     return value if time.time() < until else None
 
 
 def keep(owner: str, name: str, value: Any, *, seconds: int) -> None:
     """Keep plain data for so many seconds, or until its owner is forgotten."""
-    text = json.dumps([value, time.time() + seconds])
+    dated = [value, time.time() + seconds]
+    text = orjson.dumps(dated, option=orjson.OPT_SERIALIZE_NUMPY)
     try:
         with _client().pipeline(transaction=False) as pipeline:
             pipeline.hset(PREFIX + owner, name, text)
