@@ -14,30 +14,45 @@ from matching import cache, facets, tasks
 from matching.signals import space_activated
 from profiles.signals import photo_approved, photo_withdrawn, profile_changed
 
-RECENT: Final = 64  # wishes: a transaction of thousands looks no further back
+# People of one message: they are locked until all of them are written, and whoever
+# changes one of them waits.
+TOGETHER: Final = 10
 
 
 @dataclass
 class Indexing:
-    """The wish that a person's place in the index be brought up to date."""
+    """The wish that these people's places in the index be brought up to date."""
 
-    profile_id: uuid.UUID
+    people: set[uuid.UUID]
 
     def __post_init__(self) -> None:
         self.__qualname__ = type(self).__qualname__  # Django logs it of what fails
 
     def __call__(self) -> None:
-        tasks.index_person.send(str(self.profile_id))
+        tasks.reindex.send(sorted(map(str, self.people)))
 
 
 @receiver([photo_annotated, photo_approved, photo_withdrawn, profile_changed])
 def enqueue(*, profile_id: uuid.UUID, **_: Any) -> None:
-    """One message for a batch of photos of a person, not one for each of them."""
-    wish = Indexing(profile_id)
-    # What was wished within a savepoint is forgotten when that is rolled back.
-    recent = transaction.get_connection().run_on_commit[-RECENT:]
-    if wish not in [hook for _, hook, _ in recent]:
-        transaction.on_commit(wish, robust=True)
+    """One message for a batch of photos, not one for each of them."""
+    if (wish := _open_wish()) is None:
+        transaction.on_commit(Indexing({profile_id}), robust=True)
+    else:
+        wish.people.add(profile_id)
+
+
+def _open_wish() -> Indexing | None:
+    """The last wish of this transaction, if others may still join it.
+
+    What was wished within a savepoint is forgotten when that is rolled back, so whoever
+    joins must be within it as well.
+    """
+    connection = transaction.get_connection()
+    for savepoints, hook, _ in reversed(connection.run_on_commit):
+        if isinstance(hook, Indexing):
+            is_open = savepoints <= {*connection.savepoint_ids}
+            return hook if is_open and len(hook.people) < TOGETHER else None
+    return None
 
 
 @receiver(profile_changed)

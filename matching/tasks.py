@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 
 import dramatiq
 from dramatiq_crontab import cron
 
 from matching import impressions, services, tastes
+
+logger = logging.getLogger(__name__)
 
 SWEEP_LIMIT = 5_000
 TASTES_LIMIT = 20_000
@@ -17,9 +20,20 @@ HOURS = 3_600_000  # in milliseconds
 @dramatiq.actor(
     queue_name="matching", max_retries=10, min_backoff=500, max_backoff=60_000
 )
-def index_person(profile_id: str) -> None:
-    """Bring a person's place in the index up to date; running twice does no harm."""
-    services.index_person(uuid.UUID(profile_id))
+def reindex(profile_ids: list[str]) -> None:
+    """Bring people's places in the index up to date; running twice does no harm.
+
+    Where that fails for several together, each is tried alone: one whom it fails for
+    keeps nobody else out.
+    """
+    try:
+        services.reindex([uuid.UUID(pk) for pk in profile_ids])
+    except Exception as error:
+        if len(profile_ids) == 1:
+            raise
+        logger.warning("People are indexed one by one: %s", type(error).__name__)
+        for pk in profile_ids:
+            reindex.send([pk])
 
 
 @cron("*/10 * * * *")  # type: ignore[untyped-decorator]

@@ -10,7 +10,7 @@ from matching.services.indexing import (
     build_indexes,
     fit_feature_space,
     index_people,
-    index_person,
+    reindex,
     sweep,
 )
 
@@ -22,6 +22,6 @@ __all__ = [
     "build_indexes",
     "fit_feature_space",
     "index_people",
-    "index_person",
+    "reindex",
     "sweep",
 ]

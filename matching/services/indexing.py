@@ -215,10 +215,10 @@ def _begun(projection: str) -> Space | None:
 # People -------------------------------------------------------------------------------
 
 
-def index_person(profile_id: uuid.UUID) -> None:
-    """Bring one person's vectors up to date, in a space being built as well."""
+def reindex(profile_ids: Sequence[uuid.UUID]) -> None:
+    """Bring these people's vectors up to date, in a space being built as well."""
     active_space()
-    index_people([profile_id], spaces=live_spaces())
+    index_people(profile_ids, spaces=live_spaces())
 
 
 def sweep(*, limit: int | None = None) -> int:
@@ -227,7 +227,7 @@ def sweep(*, limit: int | None = None) -> int:
     due = staleness.out_of_date(space, annotator=feature_space(space).model)
     ids = list(due.order_by("pk").values_list("pk", flat=True).distinct()[:limit])
     for profile_id in ids:
-        index_person(profile_id)
+        reindex([profile_id])
     return len(ids)
 
 

@@ -44,7 +44,7 @@ def carol(make_person: MakePerson, make_photo: MakePhoto) -> Profile:
     carol = make_person()
     make_photo(carol)
     read_everything()
-    services.index_person(carol.pk)
+    services.reindex([carol.pk])
     return carol
 
 

@@ -49,7 +49,7 @@ def test_a_search_stays_in_its_space_when_a_calibration_is_activated(
     assert found(alice, crowd[0]) == before
     assert services.sweep() == 0
     for person in crowd:  # and whoever is indexed meanwhile, stays there as well
-        services.index_person(person.pk)
+        services.reindex([person.pk])
     assert vectors() == places
     assert found(alice, crowd[0]) == before
 

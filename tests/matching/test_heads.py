@@ -56,7 +56,7 @@ def crowd(
     annotation.request(photos)
     annotation.annotate(list(Annotation.objects.values_list("pk", flat=True)))
     for person in persons:
-        services.index_person(person.pk)
+        services.reindex([person.pk])
     return persons
 
 

@@ -10,6 +10,7 @@ import pytest
 from django.db import transaction
 
 from annotation.signals import photo_annotated
+from matching import services, tasks
 
 ALICE, BOB = uuid.UUID(int=1), uuid.UUID(int=2)
 
@@ -18,17 +19,18 @@ def tell(profile_id: uuid.UUID) -> None:
     photo_annotated.send(None, photo_id=uuid.uuid4(), profile_id=profile_id)
 
 
-def queued(broker: Any) -> list[str]:
+def queued(broker: Any) -> list[list[str]]:
+    """The people of each message."""
     return [json.loads(m)["args"][0] for m in broker.queues["matching"].queue]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_person_is_queued_once_for_all_their_photos(broker: Any) -> None:
+def test_a_transaction_queues_everybody_once_in_one_message(broker: Any) -> None:
     with transaction.atomic():
         for person in (ALICE, BOB, ALICE, ALICE):
             tell(person)
         assert queued(broker) == []
-    assert queued(broker) == [str(ALICE), str(BOB)]
+    assert queued(broker) == [[str(ALICE), str(BOB)]]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -36,7 +38,7 @@ def test_every_transaction_queues_them_again(broker: Any) -> None:
     tell(ALICE)
     with transaction.atomic():
         tell(ALICE)
-    assert queued(broker) == [str(ALICE)] * 2
+    assert queued(broker) == [[str(ALICE)]] * 2
 
 
 @pytest.mark.django_db(transaction=True)
@@ -46,4 +48,54 @@ def test_what_is_rolled_back_takes_nobody_elses_wish_along(broker: Any) -> None:
             tell(ALICE)
             transaction.set_rollback(True)
         tell(ALICE)
-    assert queued(broker) == [str(ALICE)]
+    assert queued(broker) == [[str(ALICE)]]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_whoever_joins_a_wish_is_not_rolled_back_with_it(broker: Any) -> None:
+    with transaction.atomic():
+        with transaction.atomic():
+            tell(ALICE)
+            transaction.set_rollback(True)
+        with transaction.atomic():
+            tell(BOB)
+        tell(ALICE)
+    assert sorted(queued(broker)) == [[str(ALICE)], [str(BOB)]]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_whoever_changes_within_a_savepoint_joins_the_wish_before_it(
+    broker: Any,
+) -> None:
+    with transaction.atomic():
+        tell(ALICE)
+        with transaction.atomic():
+            tell(BOB)
+    assert queued(broker) == [[str(ALICE), str(BOB)]]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_messages_are_of_ten_people_at_most(broker: Any) -> None:
+    with transaction.atomic():
+        for number in range(24):
+            tell(uuid.UUID(int=number))
+    messages = queued(broker)
+    assert [len(message) for message in messages] == [10, 10, 4]
+    assert len({pk for message in messages for pk in message}) == 24
+
+
+def test_one_who_cannot_be_indexed_keeps_nobody_else_out(
+    broker: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails_for_alice(people: list[uuid.UUID]) -> None:
+        if ALICE in people:
+            raise RuntimeError("broken")
+
+    monkeypatch.setattr(services, "reindex", fails_for_alice)
+    tasks.reindex.fn([str(ALICE), str(BOB)])
+    assert queued(broker) == [[str(ALICE)], [str(BOB)]]
+    assert "People are indexed one by one: RuntimeError" in caplog.text
+    assert str(ALICE) not in caplog.text
+    tasks.reindex.fn([str(BOB)])
+    with pytest.raises(RuntimeError):
+        tasks.reindex.fn([str(ALICE)])

@@ -79,7 +79,7 @@ def read_and_index(people: list[Profile]) -> None:
     pending = Annotation.objects.pending().values_list("pk", flat=True)
     annotation.annotate(list(pending))
     for person in people:
-        matching.index_person(person.pk)
+        matching.reindex([person.pk])
 
 
 @pytest.fixture

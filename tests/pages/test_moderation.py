@@ -16,7 +16,7 @@ from annotation.moderators import ensure_group
 from annotation.schema import SCHEMA
 from matching.models import Feedback, PersonVector
 from matching.search import Query, search
-from matching.services import index_person
+from matching.services import reindex
 from profiles.models import Gender, Photo, Profile
 from tests.conftest import MakePerson, MakePhoto
 from tests.matching.people import say
@@ -192,7 +192,7 @@ def test_a_correction_changes_the_next_search(
     before = match_of_other()
     for photo in (liked, other):
         correct(desk, photo, "hair_color", values="dyed")
-        index_person(photo.owner_id)
+        reindex([photo.owner_id])
     after = match_of_other()
     assert after.ranked.score > before.ranked.score
     reason = next(r for r in after.explanation.reasons if r.name == "hair_color")
