@@ -42,11 +42,19 @@ def out_of_date(space: Space, *, annotator: str) -> models.QuerySet[Profile]:
 
 
 def _overtaken(space: Space) -> models.QuerySet[Profile]:
-    """People of whom something was read or corrected after they were indexed."""
+    """Of whom something was read, corrected or judged after they were indexed."""
     indexed_at = F("photo__owner__vectors__updated_at")
     theirs = {"photo__owner": OuterRef("pk"), "photo__owner__vectors__space": space}
     read = Annotation.objects.filter(**theirs, updated_at__gt=indexed_at)
     corrected = Correction.objects.filter(
         Q(created_at__gt=indexed_at) | Q(withdrawn_at__gt=indexed_at), **theirs
     )
-    return Profile.objects.searchable().filter(Exists(read) | Exists(corrected))
+    judged = Photo.objects.filter(
+        purpose=Photo.Purpose.PROFILE,
+        owner=OuterRef("pk"),
+        owner__vectors__space=space,
+        updated_at__gt=F("owner__vectors__updated_at"),
+    )
+    return Profile.objects.searchable().filter(
+        Exists(read) | Exists(corrected) | Exists(judged)
+    )

@@ -141,7 +141,10 @@ def approve(photo_id: uuid.UUID, *, source: Photo.ApprovalSource) -> bool:
         return bool(approve_by_gates([photo_id]))
     others = Photo.objects.exclude(status=Photo.Status.APPROVED, approval_source=source)
     changed = others.filter(pk=photo_id).update(
-        status=Photo.Status.APPROVED, approval_source=source, status_reason=""
+        status=Photo.Status.APPROVED,
+        approval_source=source,
+        status_reason="",
+        updated_at=timezone.now(),
     )
     if changed:
         _tell(signals.photo_approved, photo_id)
@@ -162,6 +165,7 @@ def approve_by_gates(photo_ids: Collection[uuid.UUID]) -> int:
         status=Photo.Status.APPROVED,
         approval_source=Photo.ApprovalSource.GATES,
         status_reason="",
+        updated_at=timezone.now(),
     )
     for photo_id, profile_id in owners.items():
         signals.photo_approved.send(Photo, photo_id=photo_id, profile_id=profile_id)
@@ -190,6 +194,7 @@ def _withdraw(allowed: Q, photo_id: uuid.UUID, status: str, reason: str) -> bool
         status=Photo.Status(status),
         approval_source="",
         status_reason=reason[:REASON_LENGTH],
+        updated_at=timezone.now(),
     )
     if changed:
         _tell(signals.photo_withdrawn, photo_id)

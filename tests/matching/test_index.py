@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import numpy as np
 import pytest
@@ -27,11 +28,28 @@ from tests.conftest import MakePerson, MakePhoto
 from twinby.errors import UnavailableError
 
 Work = Callable[[], None]
+Unheard = Callable[[], AbstractContextManager[None]]
 
 
 @pytest.fixture
 def bob(alice: Profile, make_person: MakePerson) -> Profile:
     return make_person()
+
+
+@pytest.fixture
+def unheard(broker: Broker) -> Unheard:
+    """What is done within it is done, but no worker ever hears of it."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ConnectionError("the queue does not answer")
+
+    @contextmanager
+    def queue_is_down() -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(broker, "enqueue", refuse)
+            yield
+
+    return queue_is_down
 
 
 def vector_of(person: Profile) -> PersonVector | None:
@@ -159,22 +177,31 @@ def test_features_of_another_model_count_as_unseen(
 )
 def test_the_sweep_does_what_a_lost_message_left_undone(
     work: Work,
-    broker: Broker,
+    unheard: Unheard,
     bob: Profile,
     make_photo: MakePhoto,
-    monkeypatch: pytest.MonkeyPatch,
     change: Callable[[Photo], object],
 ) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise ConnectionError("the queue does not answer")
-
     photo = make_photo(bob)
     make_photo(bob)
     work()
     assert services.sweep(limit=10) == 0
-    with monkeypatch.context() as queue_is_down:
-        queue_is_down.setattr(broker, "enqueue", refuse)
+    with unheard():
         change(photo)
+    assert services.sweep(limit=10) == 1
+    assert services.sweep(limit=10) == 0
+
+
+def test_the_sweep_finds_whose_photo_took_the_place_of_another(
+    work: Work, unheard: Unheard, bob: Profile, make_photo: MakePhoto
+) -> None:
+    shown, waiting = make_photo(bob), make_photo(bob)
+    work()
+    people.reject(waiting.pk, reason="dark")
+    work()
+    with unheard():  # as many photos as before
+        people.approve(waiting.pk, source=Photo.ApprovalSource.MODERATOR)
+        people.reject(shown.pk, reason="dark")
     assert services.sweep(limit=10) == 1
     assert services.sweep(limit=10) == 0
 
@@ -253,7 +280,7 @@ def test_a_space_of_another_schema_is_unavailable_not_a_crash(
     with pytest.raises(UnavailableError) as refusal:
         spaces.feature_space(spaces.active_space())
     assert refusal.value.problem_kind == "space-outdated"
-    services.index_person(bob.pk)
+    services.reindex([bob.pk])
     services.fit_feature_space()
     assert spaces.feature_space(spaces.active_space())
 
