@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -12,12 +11,10 @@ import numpy as np
 
 from matching.metrics import auc, bootstrap_interval
 from matching.preference import BayesianPreference, PlainPreference, Prior
-from matching.preference.base import BoolArray
 from matching.preference.learning import learn_prior
-from matching.preference.raters import Rater
+from matching.preference.raters import HALVES, Rater
 
 PARTS: Final = 3
-HALVES: Final = 2
 
 
 @dataclass(frozen=True)
@@ -47,10 +44,10 @@ def worth(raters: Sequence[Rater]) -> Worth:
     """
     pairs: list[tuple[float, float]] = []
     for half, part in product(range(HALVES), range(PARTS)):
-        tested = _told([_divided(rater, half) for rater in raters[part::PARTS]])
+        tested = _told([rater.divided(half) for rater in raters[part::PARTS]])
         others = [r for place, r in enumerate(raters) if place % PARTS != part]
         if tested:
-            prior = learn_prior([_divided(rater, half)[0] for rater in others])
+            prior = learn_prior([rater.divided(half)[0] for rater in others])
             pairs += [_aucs(known, ranked, prior) for known, ranked in tested]
     if not pairs:
         return Worth()
@@ -59,19 +56,8 @@ def worth(raters: Sequence[Rater]) -> Worth:
     return Worth(len(pairs), float(learned.mean()), float(plain.mean()), low, high)
 
 
-def _divided(rater: Rater, half: int) -> tuple[Rater, Rater]:
-    """Labels on the photos of the other half, and on those of this one."""
-    of_half = [hashlib.sha256(x.tobytes()).digest()[0] % HALVES for x in rater.examples]
-    ranked = np.array(of_half, np.intp) == half
-    return _among(rater, ~ranked), _among(rater, ranked)
-
-
 def _told(pairs: Sequence[tuple[Rater, Rater]]) -> list[tuple[Rater, Rater]]:
     return [pair for pair in pairs if all(rater.tells for rater in pair)]
-
-
-def _among(rater: Rater, rows: BoolArray) -> Rater:
-    return Rater(rater.examples[rows], rater.liked[rows], rater.weights[rows])
 
 
 def _aucs(known: Rater, ranked: Rater, prior: Prior) -> tuple[float, float]:

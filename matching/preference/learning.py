@@ -5,8 +5,9 @@
 2. How much tastes differ: the variance of each block by EM with Laplace's posteriors
    in MacKay's form, then the directions of the look along which they differ more
    (`spread`).
+3. How much of the former helps those of whom little is known (`shrinkage`).
 
-Both are shrunk to the cold prior where little is known. C stays constant within an
+All are shrunk to the cold prior where little is known. C stays constant within an
 attribute, and its factor lies within the look: guarantee 3 of docs/ranking.md holds.
 """
 
@@ -22,6 +23,7 @@ from matching.preference.base import FloatArray
 from matching.preference.mean import common_taste
 from matching.preference.prior import Prior, cold_prior
 from matching.preference.raters import Rater, log_odds
+from matching.preference.shrinkage import shrunk
 from matching.preference.spread import spread
 
 
@@ -36,7 +38,7 @@ def learn_prior(raters: Sequence[Rater]) -> Prior:
     begin = replace(
         cold_prior(), mean=common_taste(telling), intercept=log_odds(telling)
     )
-    prior = spread(telling, begin)
+    prior = shrunk(spread(telling, begin), telling)
     return replace(prior, version=version_of(prior))
 
 

@@ -15,6 +15,7 @@ from matching.preference.base import BoolArray, FloatArray, checked_examples
 
 # Somebody's share of likes is mixed with half of one like and of one dislike.
 HALF: Final = 0.5
+HALVES: Final = 2  # of the photos: what is learned from one is tested on the other
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +48,24 @@ class Rater:
         """Of the labels, by which raters are put in one order."""
         parts = (self.examples, self.liked, self.weights)
         return hashlib.sha256(b"".join(part.tobytes() for part in parts)).digest()
+
+    def divided(self, half: int, *, draw: int = 0) -> tuple[Rater, Rater]:
+        """The labels on the photos of the other half, and those on this one's.
+
+        Which half a photo is in, its content says: it is the same for all raters. What
+        one draw has divided, another divides again.
+        """
+        digests = [hashlib.sha256(x.tobytes()).digest() for x in self.examples]
+        ours = np.array([told[draw] % HALVES for told in digests], np.intp) == half
+        return self._among(~ours), self._among(ours)
+
+    def few(self, count: int) -> Rater:
+        """The first labels: at most so many likes, and as many dislikes."""
+        likes, dislikes = np.flatnonzero(self.liked), np.flatnonzero(~self.liked)
+        return self._among(np.concatenate([likes[:count], dislikes[:count]]))
+
+    def _among(self, rows: BoolArray | npt.NDArray[np.intp]) -> Rater:
+        return Rater(self.examples[rows], self.liked[rows], self.weights[rows])
 
 
 def log_odds(raters: Sequence[Rater]) -> float:
