@@ -11,6 +11,7 @@ from django.db import connection
 
 from annotation.schema import value_names
 from matching import cache, selectors, spaces
+from matching.ids import fingerprint
 from matching.models import Space
 from matching.selectors import Filters
 from profiles.models import Profile
@@ -60,7 +61,7 @@ def kept_for(viewer_id: uuid.UUID) -> str:
 
 
 def _name(space: Space, filters: Filters) -> str:
-    fixed = {**filters.__dict__, "exclude": sorted(map(str, filters.exclude))}
+    fixed = {**filters.__dict__, "exclude": fingerprint(filters.exclude)}
     asked = repr((space.version, settings.WISH_THRESHOLD, sorted(fixed.items())))
     return hashlib.sha256(asked.encode()).hexdigest()[:24]
 

@@ -22,6 +22,7 @@ from matching import (
 from matching.assignment import arm_of
 from matching.explain import Explanation, Scored, Wish, explanations, wishes
 from matching.features import FeatureSpace, photo_matrix
+from matching.ids import fingerprint
 from matching.models import Space
 from matching.preference import (
     DEFAULT,
@@ -282,7 +283,7 @@ def _digest(
         [str(pk) for pk in query.examples],
         len(query.liked),
         repr(replace(query.filters, exclude=frozenset())),
-        sorted(str(pk) for pk in query.filters.exclude),
+        fingerprint(query.filters.exclude),
         sorted(query.importance.items()),
         query.method,
         space.version,
