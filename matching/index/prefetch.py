@@ -5,20 +5,25 @@ Why they hold the nearest: docs/decisions/0016 and 0017.
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import connection, transaction
 
 from matching.features import SKETCH_WIDTH
-from matching.index.conditions import Sql, union, without
+from matching.index.conditions import Sql, without
 from matching.index.costs import Estimate
 from matching.index.halves import Halves, distances
 
 # So many are scored exactly at least. Where more are asked for, so many times as many.
 LEAST_FETCHED, FETCH_FACTOR = 200, 3
+# Of a part of all who pass, hardly ever are more among the nearest than so many times
+# its share of them, and so many more.
+FAVOUR, MORE = 2, 3
 # And one more for so many who are excluded: behind many, more are about as near.
 EXCLUDED_PER_FETCHED = 20
 # Of so many who are excluded, Postgres is told only if they are the nearest themselves.
@@ -33,6 +38,12 @@ IN_LISTS = f" ORDER BY sketch <#> %s::halfvec({SKETCH_WIDTH}) LIMIT %s"
 ONE_BY_ONE = f" ORDER BY (sketch <#> %s::halfvec({SKETCH_WIDTH})) + 0 LIMIT %s"
 THEIR_ROWS = (
     ") near JOIN matching_personvector ON profile_id = near.pk AND space_id = %s"
+)
+# Whatever else the planner may prefer has to sort. To sort all the same looks so dear
+# before Postgres 18 that it would compile the statement.
+SETTINGS = (
+    "SELECT set_config('ivfflat.probes', %s, true),"
+    " set_config('enable_sort', 'off', true), set_config('jit', 'off', true); "
 )
 # Who, and how far away.
 Row = tuple[uuid.UUID, float]
@@ -68,47 +79,95 @@ class _Look:
     def probes(self) -> int | None:
         return self.part.estimate.probes(self.limit, self.rank, len(self.exclude))
 
-    def sql(self, query: Query, number: int) -> Sql:
-        """Who is found, each with the look's number and their vector."""
+    def sql(self, query: Query) -> Sql:
+        """Who is found, and how far away each is, exactly."""
+        return (
+            Sql("WITH near AS MATERIALIZED (")
+            + self._found(query)
+            + Sql(") SELECT profile_id, ")
+            + distances(query.halves)
+            + Sql(" FROM near")
+        )
+
+    def _found(self, query: Query) -> Sql:
         rows = self.part.rows + without(self.exclude)
         sketched = (query.sketch, self.limit)
         if self.probes:
-            found = Sql("SELECT %s AS look, profile_id, vector", (number,))
-            return found + FROM + rows + Sql(IN_LISTS, sketched)
-        found = Sql("SELECT %s AS look, profile_id, vector FROM (", (number,))
-        near = Sql("SELECT profile_id AS pk") + FROM + rows + Sql(ONE_BY_ONE, sketched)
-        return found + near + Sql(THEIR_ROWS, (query.space_id,))
+            found = Sql("SELECT profile_id, vector") + FROM
+            return found + rows + Sql(IN_LISTS, sketched)
+        found = Sql("SELECT profile_id, vector FROM (SELECT profile_id AS pk") + FROM
+        near = found + rows + Sql(ONE_BY_ONE, sketched)
+        return near + Sql(THEIR_ROWS, (query.space_id,))
 
 
 def nearest(
     parts: Sequence[Part], query: Query, k: int, exclude: frozenset[uuid.UUID]
 ) -> list[list[Row]]:
-    """Of each part k at least, scored exactly, among them the nearest k.
+    """Of each part those who are among the nearest k of all, and some more.
 
-    Nobody of a part of which to read all rows is cheaper, or needed. Postgres is told
-    of those who are excluded; of very many only if these are the nearest themselves:
-    to tell it of ten thousand takes as long as a search.
+    Scored exactly; k at least of all together, if of each somebody. Nobody of a part
+    of which to read all rows is cheaper, or needed. Of a small part few are looked
+    for; where these are all among the nearest, there may be more, and they are looked
+    for again.
     """
-    kept: list[list[Row]] = [[] for _ in parts]
-    if len(exclude) >= MANY_EXCLUDED:
-        found = _found([_beyond(part, k, len(exclude)) for part in parts], query)
+    ranks = _ranks(parts, k)
+    kept = _of_each(parts, ranks, query, k, exclude)
+    last = sorted(distance for rows in kept for _, distance in rows)[:k][-1:]
+    few = [
+        i
+        for i, rows in enumerate(kept)
+        if ranks[i] < k and sum([distance] <= last for _, distance in rows) > ranks[i]
+    ]
+    again = _of_each([parts[i] for i in few], [k] * len(few), query, k, exclude)
+    for i, rows in zip(few, again, strict=True):
+        kept[i] = rows
+    return kept
+
+
+def _ranks(parts: Sequence[Part], k: int) -> list[int]:
+    """How many of each part are looked for among the nearest k of all."""
+    everybody = max(sum(part.estimate.passing for part in parts), 1)
+    shares = [part.estimate.passing / everybody for part in parts]
+    return [min(k, math.ceil(FAVOUR * share * k) + MORE) for share in shares]
+
+
+def _of_each(
+    parts: Sequence[Part],
+    ranks: Sequence[int],
+    query: Query,
+    k: int,
+    exclude: frozenset[uuid.UUID],
+) -> list[list[Row]]:
+    """Of each part its rank at least, among them the nearest of that rank; or nobody.
+
+    Postgres is told of those who are excluded; of very many only if these are the
+    nearest themselves: to tell it of ten thousand takes as long as a search.
+    """
+    seen, kept = len(exclude), [list[Row]() for _ in parts]
+    fetched = [max(LEAST_FETCHED * rank // k, FETCH_FACTOR * rank) for rank in ranks]
+    asked = list(zip(parts, ranks, fetched, strict=True))
+    if seen >= MANY_EXCLUDED:
+        found = _found([_beyond(*one, seen) for one in asked], query)
         kept = [[row for row in rows if row[0] not in exclude] for rows in found]
-    again = [i for i, rows in enumerate(kept) if len(rows) < SPARE_FACTOR * k]
-    limit = _fewest(k) + len(exclude) // EXCLUDED_PER_FETCHED
-    looks = [_Look(parts[i], limit, k + len(exclude), exclude) for i in again]
+    spare = [SPARE_FACTOR * rank for rank in ranks]
+    again = [i for i, rows in enumerate(kept) if len(rows) < spare[i]]
+    more = seen // EXCLUDED_PER_FETCHED
+    looks = [
+        _Look(part, limit + more, rank + seen, exclude)
+        for part, rank, limit in (asked[i] for i in again)
+    ]
     for i, rows in zip(again, _found(looks, query), strict=True):
         kept[i] = rows
-    return [rows if len(rows) >= k else [] for rows in kept]
+    return [
+        rows if len(rows) >= rank else []
+        for rows, rank in zip(kept, ranks, strict=True)
+    ]
 
 
-def _fewest(k: int) -> int:
-    return max(LEAST_FETCHED, FETCH_FACTOR * k)
-
-
-def _beyond(part: Part, k: int, seen: int) -> _Look:
+def _beyond(part: Part, rank: int, fetched: int, seen: int) -> _Look:
     """For so many more as may have been seen, if these lie anywhere."""
     unseen = 1 - min(seen / max(part.estimate.passing, 1), MOST_SEEN)
-    return _Look(part, int(_fewest(k) / unseen), k / unseen)
+    return _Look(part, int(fetched / unseen), rank / unseen)
 
 
 def _found(looks: Sequence[_Look], query: Query) -> list[list[Row]]:
@@ -116,45 +175,38 @@ def _found(looks: Sequence[_Look], query: Query) -> list[list[Row]]:
 
     Whoever is in another may then be nearer.
     """
-    found: list[list[Row]] = [[] for _ in looks]
-    worth = [i for i, look in enumerate(looks) if look.probes is not None]
-    if not worth:
-        return found
-    whole = (
-        Sql("WITH near AS MATERIALIZED (")
-        + union(looks[i].sql(query, i) for i in worth)
-        + Sql(") SELECT look, profile_id, ")
-        + distances(query.halves)
-        + Sql(" FROM near")
-    )
-    probes = max(looks[i].probes or 1 for i in worth)
-    for look, pk, distance in _rows_in_lists(whole, probes):
-        found[look].append((pk, distance))
+    asked = [
+        (look.probes or 1, look.sql(query)) for look in looks if look.probes is not None
+    ]
+    answers = iter(_rows_in_lists(asked) if asked else ())
+    found = [next(answers) if look.probes is not None else [] for look in looks]
     return [
         rows if len(rows) == look.limit else []
         for look, rows in zip(looks, found, strict=True)
     ]
 
 
-def _rows_in_lists(sql: Sql, probes: int) -> list[tuple[int, uuid.UUID, float]]:
-    """What `sql` selects by an index, of which so many lists are read.
+def _rows_in_lists(asked: Sequence[tuple[int, Sql]]) -> list[list[Row]]:
+    """What each statement selects by an index, of which so many lists are read.
 
-    Two statements in one message: Postgres takes them for one transaction, at whose end
-    the settings end too. Within another, nothing having been written, they are undone.
+    All in one message: Postgres takes them for one transaction, at whose end the
+    settings end too. Within another, nothing having been written, they are undone.
     """
-    settings = Sql(
-        "SELECT set_config('ivfflat.probes', %s, true),"
-        # Whatever else the planner may prefer has to sort. To sort all the same looks
-        # so dear before Postgres 18 that it would compile the statement.
-        " set_config('enable_sort', 'off', true), set_config('jit', 'off', true); ",
-        (str(probes),),
-    )
-    both = settings + sql
+    whole = Sql("")
+    for probes, statement in asked:
+        whole += Sql(SETTINGS, (str(probes),)) + statement + Sql("; ")
     within = transaction.atomic() if connection.in_atomic_block else nullcontext()
     with within, connection.cursor() as cursor:
-        cursor.execute(both.text, both.values)
-        cursor.nextset()
-        rows: list[tuple[int, uuid.UUID, float]] = cursor.fetchall()
+        cursor.execute(whole.text, whole.values)
+        rows = [_next(cursor) for _ in asked]
         if connection.in_atomic_block:
             transaction.set_rollback(True)
+    return rows
+
+
+def _next(cursor: Any) -> list[Row]:
+    """What a statement selects, behind what its settings do."""
+    cursor.nextset()
+    rows: list[Row] = cursor.fetchall()
+    cursor.nextset()
     return rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import cycle
 
 import numpy as np
 from django.db import connection
@@ -38,12 +39,16 @@ def build() -> list[str]:
     return services.build_indexes()
 
 
-def believed(estimate: Estimate) -> Callable[..., dict[str, Part]]:
-    """In place of what is known of each gender: of so few a sample may hold nobody."""
+def believed(*estimates: Estimate) -> Callable[..., dict[str, Part]]:
+    """In place of what is known of each gender: of so few a sample may hold nobody.
+
+    One estimate for all of them, or one for each in turn.
+    """
 
     def parts(
         _: PgvectorIndex, rows: dict[str, Sql], wanted: Filter
     ) -> dict[str, Part]:
-        return {gender: Part(those, estimate) for gender, those in rows.items()}
+        pairs = zip(rows.items(), cycle(estimates), strict=False)
+        return {gender: Part(those, known) for (gender, those), known in pairs}
 
     return parts

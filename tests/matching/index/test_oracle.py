@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from dataclasses import replace
 from typing import Any
@@ -15,8 +16,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
 from matching import spaces
+from matching.features import WIDTH
 from matching.index import costs, lists, prefetch
-from matching.index.base import Effort, Filter, Hit
+from matching.index.base import Effort, Entry, Filter, Hit
 from matching.index.costs import Estimate
 from matching.index.exact import ExactIndex
 from matching.index.pgvector import PgvectorIndex
@@ -38,12 +40,14 @@ WIDE = replace(WANTED, genders=tuple(Gender.values))
 class TestAgainstTheOracle(TestCase):
     """By rows, by lists and by sketches, though the people are few."""
 
+    people: list[Entry]
     oracle: ExactIndex
     index: PgvectorIndex
 
     @classmethod
     def setUpTestData(cls) -> None:
         people, space = crowd(500), spaces.active_space()
+        cls.people = people
         store(people)
         cls.oracle, cls.index = ExactIndex(), PgvectorIndex(space)
         cls.oracle.upsert(people)
@@ -123,13 +127,44 @@ class TestAgainstTheOracle(TestCase):
                     shares.append(len(ids(hits) & ids(best)) / 10)
             assert np.mean(shares) >= 0.98
 
+    def told(self, asked: np.ndarray[Any, Any], k: int) -> list[str]:
+        """What Postgres is told in a search of all genders."""
+        with CaptureQueriesContext(connection) as queries:
+            self.index.search(asked, WIDE, k=k)
+        return [one["sql"] for one in queries]
+
     def test_postgres_is_asked_once_for_all_genders(self) -> None:
-        by_lists = mock.patch.object(Estimate, "probes", return_value=1)
-        with by_lists, CaptureQueriesContext(connection) as asked:
-            self.index.search(query(np.random.default_rng(0)), WIDE, k=1)
-        told = [one["sql"] for one in asked]
+        """And reads of each as many lists as are worth it there."""
+        each = believed(*(Estimate(200, 150, lists, 150) for lists in (11, 22, 33)))
+        every = mock.patch.multiple(costs, READ_POWER=0, **COSTS["lists"])
+        few = mock.patch.object(prefetch, "LEAST_FETCHED", 1)
+        with mock.patch.object(PgvectorIndex, "_parts", each), every, few:
+            told = self.told(query(np.random.default_rng(0)), k=1)
+        (near,) = [sql for sql in told if "WITH near" in sql]
+        read = re.findall(r"set_config\('ivfflat.probes', '(\d+)'", near)
+        assert read == ["11", "22", "33"]
+
+    def test_what_is_known_of_all_genders_is_asked_once(self) -> None:
+        told = self.told(query(np.random.default_rng(0)), k=1)
         assert sum("reltuples" in sql for sql in told) == 1
-        assert [sql.count("AS look") for sql in told if "WITH near" in sql] == [3]
+
+    def test_a_small_gender_whom_the_taste_prefers_is_looked_for_again(self) -> None:
+        women = np.array([one.declared.gender == "woman" for one in self.people])
+        vectors = np.array([one.vector for one in self.people], np.float32)
+        asked = vectors[women].mean(axis=0) - vectors[~women].mean(axis=0)
+        asked[WIDTH:] = 0
+        best = ids(self.oracle.search(asked, WIDE, k=20))
+        believed_few = [70 if one == "woman" else 100_000 for one in WIDE.genders]
+        each = believed(*(Estimate(200, passing, 25) for passing in believed_few))
+        every = mock.patch.multiple(costs, READ_POWER=0, **COSTS["lists"])
+        some = mock.patch.object(prefetch, "LEAST_FETCHED", 60)
+        with mock.patch.object(PgvectorIndex, "_parts", each), every, some:
+            hits = self.index.search(asked, WIDE, k=20)
+            told = self.told(asked, k=20)
+        looks = [sql.count("WITH near") for sql in told]
+        assert [count for count in looks if count] == [len(WIDE.genders), 1]
+        assert not any(hit.is_exact for hit in hits)
+        assert len(ids(hits) & best) >= 19
 
     def test_no_setting_of_the_lists_stays_behind(self) -> None:
         with (

@@ -126,7 +126,7 @@ def test_lists_in_which_too_few_passed_are_not_believed(
     index: PgvectorIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = prefetch._rows_in_lists
-    few = lambda *asked: whole(*asked)[:100]  # noqa: E731
+    few = lambda asked: [rows[:100] for rows in whole(asked)]  # noqa: E731
     monkeypatch.setattr(prefetch, "_rows_in_lists", few)
     monkeypatch.setattr(prefetch, "LEAST_FETCHED", 250)
     asked = query(RNG)
