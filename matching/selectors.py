@@ -185,7 +185,10 @@ def _searchable() -> Sql:
 def eligible(
     viewer: Profile, *, space: Space, filters: Filters
 ) -> models.QuerySet[PersonVector]:
-    """Vectors of the people that pass every hard filter; count() of it is exact."""
+    """Vectors of the people that pass every hard filter, by the words of Django.
+
+    What the statements of searches are tested and measured against.
+    """
     people: models.QuerySet[Profile] = Profile.objects.visible_to(viewer).aged(
         filters.age_min, filters.age_max, on=timezone.localdate()
     )

@@ -147,5 +147,5 @@ class Index(Protocol):
         to float32.
         """
 
-    def count(self, wanted: Filter) -> int:
+    def count(self, wanted: Filter, *, exclude: Collection[uuid.UUID] = ()) -> int:
         """How many pass, exactly."""

@@ -50,8 +50,8 @@ class ExactIndex:
         )
         return hits[:k]
 
-    def count(self, wanted: Filter) -> int:
-        return sum(1 for _ in self._passing(wanted))
+    def count(self, wanted: Filter, *, exclude: Collection[uuid.UUID] = ()) -> int:
+        return sum(entry.id not in exclude for entry in self._passing(wanted))
 
     def _passing(self, wanted: Filter) -> Iterator[Entry]:
         for entry in self._entries.values():

@@ -17,7 +17,7 @@ from django.db import connection
 from django.utils import timezone
 
 from matching.index.base import Effort, Entry, Filter, Hit
-from matching.index.conditions import Sql, passing, union, without
+from matching.index.conditions import Sql, among, passing, union, without
 from matching.index.costs import Estimate
 from matching.index.halves import Halves, as_text, distances, halves
 from matching.index.lists import name_of
@@ -88,12 +88,16 @@ class PgvectorIndex:
                 hits += _by_scan(asked.halves, those, k, out, about)
         return sorted(hits)[:k] if len(rows) > 1 else hits
 
-    def count(self, wanted: Filter) -> int:
+    def count(self, wanted: Filter, *, exclude: Collection[uuid.UUID] = ()) -> int:
+        """To look at every row whether it is excluded would take thrice as long."""
         if not wanted.genders:
             return 0
         counted = Sql("SELECT count(*) FROM matching_personvector WHERE ")
         rows = counted + passing(self._space.pk, wanted.genders, wanted)
-        return int(_rows(rows)[0][0])
+        everybody, excluded = (
+            int(_rows(asked)[0][0]) for asked in (rows, rows + among(exclude))
+        )
+        return everybody - excluded
 
     def _asked(self, query: npt.NDArray[np.float32], *, sketched: bool) -> Query:
         """A sketch there is only where there are lists."""

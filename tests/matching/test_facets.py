@@ -45,6 +45,23 @@ def test_it_counts_only_who_passes_the_filters(
     assert facets.facets(alice, Filters(genders=(Gender.MAN,))).people == 0
 
 
+def test_nobody_counts_themselves_or_whom_they_keep_apart_from(
+    alice: Profile, crowd: list[Profile]
+) -> None:
+    index(alice, spaces.active_space(), **{GLASSES: 0.9})
+    services.update_profile(alice, seeking=[*Gender.values])
+    crowd[0].avoided.add(alice)
+    alice.avoided.add(crowd[9])
+    found = facets.facets(alice, Filters(exclude=frozenset({crowd[1].pk})))
+    assert (found.people, found.values) == (7, {GLASSES: 2})
+
+
+def test_a_blocked_person_counts_nobody(alice: Profile, crowd: list[Profile]) -> None:
+    services.block_profile(alice)
+    alice.refresh_from_db()
+    assert facets.facets(alice, Filters()) == facets.Facets(0, {}, estimated=False)
+
+
 def test_many_people_are_counted_in_a_fair_sample(
     alice: Profile, make_person: MakePerson, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -96,6 +96,8 @@ def test_excluded_people_make_room_for_others(put: Put) -> None:
     rest = ids(index.search(QUERY, WANTED, k=5, exclude=first))
     assert len(rest) == 5
     assert not set(first) & set(rest)
+    assert index.count(WANTED, exclude=[*first, uuid.uuid4()]) == 7
+    assert index.count(WANTED, exclude=[]) == 12
 
 
 @pytest.mark.parametrize(
