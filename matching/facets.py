@@ -25,13 +25,15 @@ SAMPLE_PEOPLE = 5_000
 KEPT_SECONDS = 60
 ALL_IDS = 2**128
 
-# Counted from each person's presence: {"eyewear.glasses": 0.93}. First who passes:
-# Postgres would rather look at what everybody shows.
-PEOPLE: Final = Sql(
-    "WITH person AS MATERIALIZED (SELECT presence FROM matching_personvector WHERE "
+# First who passes: Postgres would rather look at what everybody shows. What is shown is
+# counted from each person's presence: {"eyewear.glasses": 0.93}.
+PASSED: Final = (
+    "WITH passed AS MATERIALIZED (SELECT profile_id, presence"
+    " FROM matching_personvector WHERE "
 )
+SHOWN: Final = "), person AS MATERIALIZED (SELECT presence FROM passed"
 VALUES: Final = (
-    ") SELECT known.key, count(*)"
+    ") SELECT NULL, count(*) FROM person UNION ALL SELECT known.key, count(*)"
     " FROM person, jsonb_each_text(person.presence) AS known"
     " WHERE known.value::float >= %s GROUP BY known.key"
 )
@@ -39,9 +41,10 @@ VALUES: Final = (
 
 @dataclass(frozen=True)
 class Facets:
-    """`people` is exact; `values` {"eyewear.glasses": 120} is scaled if `estimated`.
+    """`people` who pass; `values` {"eyewear.glasses": 120} is scaled if `estimated`.
 
-    Both by the index: whoever has left this moment is in it until a worker has heard.
+    Of many, `people` is by the index: whoever has left this moment is in it until a
+    worker has heard. Of few, and in `values`, they are left out at once.
     """
 
     people: int
@@ -84,15 +87,22 @@ def _counted(
     out = {viewer.pk, *filters.exclude, *selectors.blocked_with(viewer)}
     people = PgvectorIndex(space).count(wanted, exclude=out)
     rows = passing(space.pk, wanted.genders, wanted) + without(out)
-    share = min(1.0, SAMPLE_PEOPLE / people) if people else 1.0
-    if share < 1:
-        # Ids are random, so that the lowest of them are a fair sample.
-        last = uuid.UUID(int=int(share * ALL_IDS) - 1)
-        rows += Sql(" AND profile_id <= %s", (last,))
-    counted = PEOPLE + rows + Sql(VALUES, (settings.WISH_THRESHOLD,))
+    if people <= SAMPLE_PEOPLE:
+        return *_shown(rows), False
+    share = SAMPLE_PEOPLE / people
+    # Ids are random, so that the lowest of them are a fair sample.
+    last = uuid.UUID(int=int(share * ALL_IDS) - 1)
+    _, found = _shown(rows + Sql(" AND profile_id <= %s", (last,)))
+    return people, {name: round(n / share) for name, n in found.items()}, True
+
+
+def _shown(rows: Sql) -> tuple[int, dict[str, int]]:
+    """How many of these may be found at this moment, and what they show."""
+    still = Sql(" WHERE profile_id IN (") + selectors.searchable() + Sql(")")
+    counted = Sql(PASSED) + rows + Sql(SHOWN) + still
+    counted += Sql(VALUES, (settings.WISH_THRESHOLD,))
     with connection.cursor() as cursor:
         cursor.execute(counted.text, counted.values)
         found = dict(cursor.fetchall())
     names = [f"{attribute.name}.{value}" for attribute, value in value_names()]
-    values = {name: round(found[name] / share) for name in names if name in found}
-    return people, values, share < 1
+    return found[None], {name: found[name] for name in names if name in found}

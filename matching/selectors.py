@@ -171,14 +171,15 @@ def still_eligible(
         + passing(space.pk, wanted.genders, wanted)
         + among(ids)
         + Sql(" AND profile_id IN (")
-        + _searchable()
+        + searchable()
         + Sql(f") AND profile_id NOT IN ({APART})", (viewer.pk, viewer.pk))
     )
     return _features(read(rows))
 
 
 @cache
-def _searchable() -> Sql:
+def searchable() -> Sql:
+    """Selects the ids of all who may be found at this moment."""
     return Sql(*Profile.objects.searchable().values("pk").query.sql_with_params())
 
 

@@ -22,7 +22,9 @@ class FacetsInput(PersonInput):
 
 
 class FacetsOutput(serializers.Serializer[Any]):
-    people = serializers.IntegerField(help_text="who pass every filter, exactly")
+    people = serializers.IntegerField(
+        help_text="who pass every filter; of thousands, as of a moment ago"
+    )
     values = serializers.DictField(
         child=serializers.IntegerField(),
         help_text='how many of them show a value, {"eyewear.glasses": 120}',

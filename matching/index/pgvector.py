@@ -94,10 +94,11 @@ class PgvectorIndex:
             return 0
         counted = Sql("SELECT count(*) FROM matching_personvector WHERE ")
         rows = counted + passing(self._space.pk, wanted.genders, wanted)
-        everybody, excluded = (
-            int(_rows(asked)[0][0]) for asked in (rows, rows + among(exclude))
-        )
-        return everybody - excluded
+        if exclude:
+            # In one statement, as people come and go between two.
+            out = Sql(") - (") + rows + among(exclude)
+            rows = Sql("SELECT (") + rows + out + Sql(")")
+        return int(_rows(rows)[0][0])
 
     def _asked(self, query: npt.NDArray[np.float32], *, sketched: bool) -> Query:
         """A sketch there is only where there are lists."""

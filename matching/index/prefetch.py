@@ -103,12 +103,11 @@ class _Look:
 def nearest(
     parts: Sequence[Part], query: Query, k: int, exclude: frozenset[uuid.UUID]
 ) -> list[list[Row]]:
-    """Of each part those who are among the nearest k of all, and some more.
+    """Of each part those who are among the nearest k >= 1 of all, and some more.
 
     Scored exactly; k at least of all together, if of each somebody. Nobody of a part
     of which to read all rows is cheaper, or needed. Of a small part few are looked
-    for; where these are all among the nearest, there may be more, and they are looked
-    for again.
+    for; where more than these are among the nearest, all k are looked for again.
     """
     ranks = _ranks(parts, k)
     kept = _of_each(parts, ranks, query, k, exclude)
@@ -158,10 +157,7 @@ def _of_each(
     ]
     for i, rows in zip(again, _found(looks, query), strict=True):
         kept[i] = rows
-    return [
-        rows if len(rows) >= rank else []
-        for rows, rank in zip(kept, ranks, strict=True)
-    ]
+    return kept
 
 
 def _beyond(part: Part, rank: int, fetched: int, seen: int) -> _Look:

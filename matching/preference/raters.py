@@ -60,9 +60,10 @@ class Rater:
         return self._among(~ours), self._among(ours)
 
     def few(self, count: int) -> Rater:
-        """The first labels: at most so many likes, and as many dislikes."""
-        likes, dislikes = np.flatnonzero(self.liked), np.flatnonzero(~self.liked)
-        return self._among(np.concatenate([likes[:count], dislikes[:count]]))
+        """The last labels that count: at most so many likes, and as many dislikes."""
+        rows = np.flatnonzero(self.weights > 0)
+        likes, dislikes = rows[self.liked[rows]], rows[~self.liked[rows]]
+        return self._among(np.concatenate([likes[-count:], dislikes[-count:]]))
 
     def _among(self, rows: BoolArray | npt.NDArray[np.intp]) -> Rater:
         return Rater(self.examples[rows], self.liked[rows], self.weights[rows])

@@ -56,6 +56,15 @@ def test_nobody_counts_themselves_or_whom_they_keep_apart_from(
     assert (found.people, found.values) == (7, {GLASSES: 2})
 
 
+def test_who_has_left_this_moment_is_not_counted_among_few(
+    alice: Profile, crowd: list[Profile]
+) -> None:
+    """Before a worker has heard of it, so that nobody is told what they look like."""
+    Profile.objects.filter(pk=crowd[0].pk).update(consented_at=None)
+    found = facets.facets(alice, Filters())
+    assert (found.people, found.values) == (9, {GLASSES: 3})
+
+
 def test_a_blocked_person_counts_nobody(alice: Profile, crowd: list[Profile]) -> None:
     services.block_profile(alice)
     alice.refresh_from_db()

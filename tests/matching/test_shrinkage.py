@@ -63,26 +63,42 @@ def test_a_prior_that_is_learned_is_shrunk(
 def test_it_is_asked_of_people_and_photos_that_the_mean_was_not_learned_from(
     raters: list[Rater], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    taught: set[bytes] = set()
-    asked: list[tuple[Rater, Rater]] = []
+    """Of each of the photos of the one half, the last five liked and disliked known."""
+    owners = [{x.tobytes() for x in rater.examples} for rater in raters]
+    taught: dict[bytes, tuple[set[int], set[bytes]]] = {}
 
     def watched(telling: list[Rater]) -> FloatArray:
-        taught.clear()
-        taught.update(x.tobytes() for rater in telling for x in rater.examples)
-        return TASTE
+        shown = [{x.tobytes() for x in rater.examples} for rater in telling]
+        whose = {n for one in shown for n, own in enumerate(owners) if one <= own}
+        mean = TASTE * (1 + len(taught) / 8)
+        taught[mean.tobytes()] = whose, set[bytes]().union(*shown)
+        return mean
+
+    known_of = list[tuple[int, int]]()
 
     def aucs(prior: Prior, known: Rater, ranked: Rater) -> FloatArray:
+        people, photos = taught[prior.mean.tobytes()]
         ours = {x.tobytes() for x in ranked.examples}
-        assert not ours & taught
-        assert not ours & {x.tobytes() for x in known.examples}
-        assert known.liked.sum() <= module.KNOWN >= (~known.liked).sum()
-        asked.append((known, ranked))
+        assert not ours & photos
+        (owner,) = [n for n, own in enumerate(owners) if ours <= own]
+        assert owner not in people
+        likes = int(known.liked.sum())
+        known_of.append((likes, len(known.liked) - likes))
         return np.zeros(len(SHARES))
 
     monkeypatch.setattr(module, "common_taste", watched)
     monkeypatch.setattr(module, "_aucs", aucs)
     shrunk(believed(TASTE), raters)
-    assert len(asked) == 2 * PEOPLE
+    assert len(known_of) == 2 * PEOPLE
+    assert max(known_of) == (module.KNOWN, module.KNOWN)
+
+
+def test_the_few_labels_of_somebody_are_their_last_that_count() -> None:
+    photos = np.arange(6.0)[:, None] * np.ones(WIDTH)
+    weights = [1, 1, 1, 1, 0, 0.5]
+    rater = Rater.of(photos, liked=[1, 1, 0, 0, 1, 0], weights=weights)
+    assert rater.few(1).examples[:, 0].tolist() == [1, 5]
+    assert rater.few(9).examples[:, 0].tolist() == [0, 1, 2, 3, 5]
 
 
 @pytest.mark.parametrize(
@@ -93,6 +109,8 @@ def test_it_is_asked_of_people_and_photos_that_the_mean_was_not_learned_from(
         ([[0.5, 0.5, 0.5, 0.5, 0.6]] * 4, 0.0),
         # The best leads by 0.01, and that by chance.
         ([[0.7, 0.5, 0.5, 0.5, 0.6], [0.5, 0.5, 0.5, 0.5, 0.62]], 1.0),
+        # As much behind in each: an error of 0.
+        ([[0.5, 0.6, 0.6, 0.6, 0.61]] * 4, 0.0),
     ],
 )
 def test_of_shares_that_are_as_good_the_largest_is_taken(
@@ -101,10 +119,20 @@ def test_of_shares_that_are_as_good_the_largest_is_taken(
     assert module._best(np.array(found)) == share
 
 
-def test_with_hardly_anybody_to_ask_it_stays_as_it_is(raters: list[Rater]) -> None:
+def test_with_hardly_anybody_to_ask_it_stays_as_it_is(
+    raters: list[Rater], monkeypatch: pytest.MonkeyPatch
+) -> None:
     silent = [Rater.of(rater.examples[:1], liked=[1]) for rater in raters]
-    for few in (silent, raters[:1], []):
+    monkeypatch.setattr(module, "common_taste", lambda _: -TASTE)
+    for few in (silent, raters[: module.LEAST_TESTED - 1], raters[:1], []):
         assert (shrunk(believed(TASTE), few).mean == TASTE).all()
+
+
+def test_means_of_nothing_tell_nothing(
+    raters: list[Rater], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "common_taste", lambda _: 0 * TASTE)
+    assert (shrunk(believed(-TASTE), raters).mean == -TASTE).all()
 
 
 def test_a_prior_without_a_mean_is_not_touched(raters: list[Rater]) -> None:

@@ -68,18 +68,30 @@ class TestAgainstTheOracle(TestCase):
         k=st.integers(1, 30),
         excluded=st.integers(0, 60),
         way=st.sampled_from(list(COSTS)),
+        sizes=st.tuples(*[st.sampled_from([0.0, 60.0, 150.0, 9e3])] * len(Gender)),
+        many=st.sampled_from([1, 1_000]),
         seed=st.integers(0, 3),
     )
     def test_no_shape_gives_a_short_page_or_a_wrong_person(
-        self, wanted: Filter, k: int, excluded: int, way: str, seed: int
+        self,
+        wanted: Filter,
+        k: int,
+        excluded: int,
+        way: str,
+        sizes: tuple[float, ...],
+        many: int,
+        seed: int,
     ) -> None:
         asked = query(np.random.default_rng(seed))
         everybody = self.oracle.search(asked, wanted, k=1_000)
         out = frozenset(hit.id for hit in everybody[:excluded])
         expected = [hit for hit in everybody if hit.id not in out]
-        few = mock.patch.multiple(prefetch, LEAST_FETCHED=1, FETCH_FACTOR=1)
-        # Of so few, a sample may hold nobody.
-        about = believed(Estimate(200, 150, 25, 150)) if way != "rows" else PARTS
+        few = mock.patch.multiple(
+            prefetch, LEAST_FETCHED=1, FETCH_FACTOR=1, MANY_EXCLUDED=many
+        )
+        # Of so few, a sample may hold nobody; and it may be far from the truth.
+        estimates = (Estimate(200, passing, 25, passing) for passing in sizes)
+        about = believed(*estimates) if way != "rows" else PARTS
         known = mock.patch.object(PgvectorIndex, "_parts", about)
         with few, known, mock.patch.multiple(costs, **COSTS[way]):
             hits = self.index.search(asked, wanted, k=k, exclude=out)
@@ -90,6 +102,7 @@ class TestAgainstTheOracle(TestCase):
         if all(hit.is_exact for hit in hits):
             assert equal(hits, expected[:k])
         assert self.index.count(wanted) == len(everybody)
+        assert self.index.count(wanted, exclude=out) == len(expected)
 
     @settings(max_examples=25, deadline=None)
     @given(wanted=filters, k=st.integers(1, 20), seed=st.integers(0, 3))
@@ -161,8 +174,10 @@ class TestAgainstTheOracle(TestCase):
         with mock.patch.object(PgvectorIndex, "_parts", each), every, some:
             hits = self.index.search(asked, WIDE, k=20)
             told = self.told(asked, k=20)
-        looks = [sql.count("WITH near") for sql in told]
-        assert [count for count in looks if count] == [len(WIDE.genders), 1]
+        first, second = [sql for sql in told if "WITH near" in sql]
+        fetched = [int(count) for count in re.findall(r"LIMIT (\d+)", first)]
+        assert fetched == [12 if passing == 70 else 60 for passing in believed_few]
+        assert re.findall(r"LIMIT (\d+)", second) == ["60"]
         assert not any(hit.is_exact for hit in hits)
         assert len(ids(hits) & best) >= 19
 
