@@ -1,4 +1,4 @@
-"""What can be searched, for operators: heads, spaces, people, never a vector."""
+"""What searches are made of, for operators: heads, spaces, people, never a vector."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from matching.models import (
     Head,
     LearnedPrior,
     Match,
+    MatchCalibration,
     PersonVector,
     Space,
 )
@@ -67,6 +68,21 @@ class LearnedPriorAdmin(LookOnlyAdmin):
     list_select_related = ("space",)
     ordering = ("-created_at",)
     exclude = ("content",)
+
+
+@admin.register(MatchCalibration)
+class MatchCalibrationAdmin(LookOnlyAdmin):
+    list_display = ("version", "is_active", "worth", "outcomes", "activated_at")
+    list_filter = ("is_active",)
+    ordering = ("-created_at",)
+
+    @admin.display(description="log-loss on outcomes not seen")
+    def worth(self, row: MatchCalibration) -> str:
+        return worth_of(row.metrics.get("log_loss", {}))
+
+    @admin.display
+    def outcomes(self, row: MatchCalibration) -> str:
+        return str(row.metrics.get("outcomes", "-"))
 
 
 @admin.register(Space)

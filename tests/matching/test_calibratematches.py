@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError
+from django.test import Client
 
 from matching import calibrations
 from matching.models import MatchCalibration
@@ -49,6 +50,20 @@ def test_what_is_better_than_the_model_is_used(calibrate: Any, tmp_path: Path) -
     assert active.version == told["version"]
     some = np.array([-1.0, 0.0, 1.0])
     assert active.calibrator(some) == pytest.approx(sigmoid(3 * some - 1), abs=0.12)
+
+
+def test_an_operator_sees_what_each_is_worth(
+    calibrate: Any, tmp_path: Path, admin_client: Client
+) -> None:
+    told = calibrate("--outcomes", outcomes(tmp_path, slope=3.0))
+    listed = admin_client.get("/admin/matching/matchcalibration/").content.decode()
+    assert told["version"] in listed
+    assert f"model {told['log_loss']['model']:.3f}" in listed
+    assert "500" in listed
+    (row,) = MatchCalibration.objects.all()
+    page = f"/admin/matching/matchcalibration/{row.pk}/change/"
+    assert "Save" not in admin_client.get(page).content.decode()
+    assert admin_client.post(page, {"is_active": ""}).status_code == 403
 
 
 def test_what_is_not_better_is_kept_and_not_used(
