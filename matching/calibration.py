@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -19,6 +19,7 @@ from matching.preference import sigmoid
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.int64]
 
 FOLDS = 5
 # With fewer outcomes, or fewer of a kind, a calibrator says more about chance.
@@ -75,15 +76,19 @@ class Fitted:
         return self.losses[self.calibrator.method] < self.losses["model"]
 
 
-def fit(scores: npt.ArrayLike, *, liked: npt.ArrayLike) -> Fitted:
+def fit(
+    scores: npt.ArrayLike, *, liked: npt.ArrayLike, viewers: Sequence[str] | None = None
+) -> Fitted:
     """Fit to outcomes: log-odds (n,) before any ranking stage, and liked or not (n,).
 
+    Outcomes of one of the `viewers` (n,) are held out together: some like nearly all.
     Raises ValueError if there are too few, or a score is not finite.
     """
     x, y = _checked(scores, liked)
+    fold = _folds(len(x), viewers)
     losses = {"model": log_loss(sigmoid(x), y)}
     for name, fitted in FITS.items():
-        losses[name] = log_loss(_held_out(fitted, x, y), y)
+        losses[name] = log_loss(_held_out(fitted, x, y, fold), y)
     best = min(FITS, key=losses.__getitem__)
     return Fitted(FITS[best](x, y), losses, len(y), int(y.sum()))
 
@@ -182,12 +187,26 @@ def _checked(
     return x, y
 
 
+def _folds(count: int, viewers: Sequence[str] | None) -> IntArray:
+    """Of every outcome its fold, (n,); of few viewers the outcomes are drawn instead.
+
+    By lot: folds that share out neighbours evenly would tell on what they hold out.
+    """
+    rng = np.random.default_rng(0)
+    if viewers is not None:
+        people, whose = np.unique(viewers, return_inverse=True)
+        if len(people) >= FOLDS:
+            return np.asarray((rng.permutation(len(people)) % FOLDS)[whose])
+    return rng.permutation(count) % FOLDS
+
+
 def _held_out(
-    fitted: Callable[[FloatArray, BoolArray], Calibrator], x: FloatArray, y: BoolArray
+    fitted: Callable[[FloatArray, BoolArray], Calibrator],
+    x: FloatArray,
+    y: BoolArray,
+    fold: IntArray,
 ) -> FloatArray:
     """Of every outcome the chance that was fitted on the other folds, (n,)."""
-    # By lot: folds that share out neighbours evenly would tell on what they hold out.
-    fold = np.random.default_rng(0).permutation(len(x)) % FOLDS
     chances = np.empty(len(x))
     for number in range(FOLDS):
         own = fold == number

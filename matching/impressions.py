@@ -17,6 +17,7 @@ from django.utils import timezone
 from matching import cache, partitions
 from matching.ids import uuid_array
 from matching.models import Exposure, Impression, Space
+from matching.outcomes import Outcome
 from profiles.models import Profile
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ AND (NOT EXISTS (SELECT FROM profiles_profile WHERE id = viewer_id)
 # What was said on the page that showed somebody; the last word of each on each.
 OUTCOMES = """
 SELECT DISTINCT ON (said.actor_id, said.target_id)
-    shown.preference, said.kind <> 'pass'
+    shown.preference, said.kind <> 'pass', said.actor_id::text
 FROM matching_feedback said
 JOIN matching_impression shown
 ON shown.page_id = said.page_id
@@ -123,16 +124,15 @@ def facts(profile_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Facts]:
     return dict.fromkeys(profile_ids, Facts()) | known
 
 
-def outcomes(space: Space, *, since: dt.datetime) -> list[tuple[float, bool]]:
-    """What came of people shown since: log-odds of the preference, and liked or passed.
+def outcomes(space: Space, *, since: dt.datetime) -> list[Outcome]:
+    """What came of people shown since, by the log-odds of the preference.
 
     Of what apps said on which page it was said; what match scores are calibrated by.
     Log-odds of another space are others.
     """
     with connection.cursor() as cursor:
         cursor.execute(OUTCOMES, [since, space.version])
-        found: list[tuple[float, bool]] = cursor.fetchall()
-    return found
+        return [Outcome(*row) for row in cursor.fetchall()]
 
 
 def count() -> None:

@@ -5,33 +5,37 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 LIKED: Final = {"1": True, "true": True, "0": False, "false": False}
 COLUMNS: Final = {"score", "liked"}
+
+
+class Outcome(NamedTuple):
+    """Of somebody shown: log-odds before any stage, whether liked, and by whom."""
+
+    score: float
+    liked: bool
+    viewer: str
 
 
 class OutcomesError(Exception):
     """The outcomes cannot be used; the message says what to do about it."""
 
 
-def parse(lines: Iterable[str]) -> tuple[list[float], list[bool]]:
-    """Scores and likes of a CSV with the columns `score` and `liked` (1 or 0).
+def parse(lines: Iterable[str]) -> list[Outcome]:
+    """Of a CSV with the columns `score` and `liked` (1 or 0), and perhaps `viewer`.
 
-    Raises OutcomesError, which names the line.
+    Where no viewer is named, each line is of another. Raises OutcomesError, which names
+    the line.
     """
     rows = csv.DictReader(lines)
     if not set(rows.fieldnames or ()) >= COLUMNS:
         raise OutcomesError("The first line must name the columns score and liked.")
-    scores, liked = [], []
-    for row in rows:
-        score, outcome = _outcome(row, line=rows.line_num)
-        scores.append(score)
-        liked.append(outcome)
-    return scores, liked
+    return [_outcome(row, line=rows.line_num) for row in rows]
 
 
-def _outcome(row: Mapping[str, str | None], *, line: int) -> tuple[float, bool]:
+def _outcome(row: Mapping[str, str | None], *, line: int) -> Outcome:
     try:
         score = float(row["score"] or "")
     except ValueError:
@@ -41,4 +45,4 @@ def _outcome(row: Mapping[str, str | None], *, line: int) -> tuple[float, bool]:
     liked = LIKED.get((row["liked"] or "").strip().lower())
     if liked is None:
         raise OutcomesError(f"Line {line}: liked must be 1 or 0.")
-    return score, liked
+    return Outcome(score, liked, row.get("viewer") or f"line {line}")

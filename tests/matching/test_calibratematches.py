@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError
 from django.test import Client
 
-from matching import calibrations
+from matching import calibration, calibrations
+from matching.management.commands import calibratematches
 from matching.models import MatchCalibration
+from matching.outcomes import parse
 from matching.preference import sigmoid
 
 pytestmark = pytest.mark.django_db
@@ -50,6 +53,18 @@ def test_what_is_better_than_the_model_is_used(calibrate: Any, tmp_path: Path) -
     assert active.version == told["version"]
     some = np.array([-1.0, 0.0, 1.0])
     assert active.calibrator(some) == pytest.approx(sigmoid(3 * some - 1), abs=0.12)
+
+
+def test_a_file_may_say_whose_outcomes_these_are(
+    calibrate: Any, tmp_path: Path
+) -> None:
+    lines = ["score,liked,viewer", "1,1,ann", "2,0,", "0,1,ann"]
+    told = [(1.0, True, "ann"), (2.0, False, "line 3"), (0.0, True, "ann")]
+    assert parse(lines) == told
+    wrapped = mock.patch(f"{calibratematches.__name__}.fit", wraps=calibration.fit)
+    with wrapped as fit:
+        calibrate("--outcomes", outcomes(tmp_path, slope=3.0))
+    assert fit.call_args.kwargs["viewers"][:2] == ["line 2", "line 3"]
 
 
 def test_an_operator_sees_what_each_is_worth(

@@ -113,6 +113,20 @@ def test_what_is_measured_was_held_out() -> None:
     )
 
 
+def test_what_one_person_likes_is_held_out_together() -> None:
+    """Their scores are their own, and what others like says nothing of them."""
+    rng = np.random.default_rng(0)
+    whose = np.repeat(np.arange(20), 20)
+    liked = rng.random(20)[whose] < rng.random(400)
+    scores = whose + rng.normal(size=400) / 100
+    viewers = [f"person {n}" for n in whose]
+    together = fit(scores, liked=liked, viewers=viewers)
+    apart = fit(scores, liked=liked)
+    assert together.losses["isotonic"] > apart.losses["isotonic"]
+    few = fit(scores, liked=liked, viewers=["one", "two"] * 200)
+    assert few.losses == apart.losses
+
+
 @pytest.mark.parametrize(
     "calibrator", [Platt(1.5, -0.2), Isotonic((0.0, 1.0), (0.2, 0.7))]
 )

@@ -243,9 +243,10 @@ def test_outcomes_are_what_was_said_last_on_the_page_that_showed_somebody(
     began, space = timezone.now() - dt.timedelta(minutes=1), spaces.active_space()
     odds = [match.ranked.preference for match in page.matches]
     found = impressions.outcomes(space, since=began)
-    assert sorted(found) == sorted([(odds[0], True), (odds[1], False)])
+    mine = str(alice.pk)
+    assert sorted(found) == sorted([(odds[0], True, mine), (odds[1], False, mine)])
     undo(alice, likes[2].event_id)
-    assert impressions.outcomes(space, since=began) == [(odds[0], True)]
+    assert impressions.outcomes(space, since=began) == [(odds[0], True, mine)]
     assert impressions.outcomes(space, since=timezone.now()) == []
     assert impressions.outcomes(Space(version="other"), since=began) == []
 

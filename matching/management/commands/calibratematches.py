@@ -15,6 +15,7 @@ from django.utils import timezone
 from matching import calibrations, impressions, outcomes, spaces
 from matching.calibration import Fitted, fit
 from matching.models import MatchCalibration
+from matching.outcomes import Outcome
 from twinby.errors import DomainError
 
 LATELY = dt.timedelta(days=90)
@@ -36,8 +37,9 @@ class Command(BaseCommand):
             "--outcomes",
             type=Path,
             metavar="FILE",
-            help="CSV with the columns score (log-odds before any ranking stage) and "
-            "liked (1 or 0); else what came of the pages shown in the active space",
+            help="CSV with the columns score (log-odds before any ranking stage), "
+            "liked (1 or 0) and perhaps viewer; else what came of the pages shown in "
+            "the active space",
         )
         self._add_doors(what)
 
@@ -61,7 +63,7 @@ class Command(BaseCommand):
         else:
             file = options["outcomes"]
             told = outcomes_in(file) if file else outcomes_here()
-            self._refit(fitted_to(*told), force=options["force"])
+            self._refit(fitted_to(told), force=options["force"])
 
     def _refit(self, fitted: Fitted, *, force: bool) -> None:
         row = calibrations.keep(fitted)
@@ -83,8 +85,8 @@ class Command(BaseCommand):
         print(json.dumps({"version": version}))
 
 
-def outcomes_in(file: Path) -> tuple[list[float], list[bool]]:
-    """Scores and likes of a file. Raises CommandError."""
+def outcomes_in(file: Path) -> list[Outcome]:
+    """Of a file. Raises CommandError."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             return outcomes.parse(lines)
@@ -97,17 +99,20 @@ def outcomes_in(file: Path) -> tuple[list[float], list[bool]]:
         raise CommandError(str(error)) from None
 
 
-def outcomes_here() -> tuple[list[float], list[bool]]:
+def outcomes_here() -> list[Outcome]:
     """Of the pages that people were shown lately, in the space that is active."""
     since = timezone.now() - LATELY
-    found = impressions.outcomes(spaces.active_space(), since=since)
-    return [score for score, _ in found], [liked for _, liked in found]
+    return impressions.outcomes(spaces.active_space(), since=since)
 
 
-def fitted_to(scores: Sequence[float], liked: Sequence[bool]) -> Fitted:
+def fitted_to(told: Sequence[Outcome]) -> Fitted:
     """What fits the outcomes. Raises CommandError."""
     try:
-        return fit(scores, liked=liked)
+        return fit(
+            [outcome.score for outcome in told],
+            liked=[outcome.liked for outcome in told],
+            viewers=[outcome.viewer for outcome in told],
+        )
     except ValueError as error:
         raise CommandError(f"Nothing was fitted: {error}.") from None
 
