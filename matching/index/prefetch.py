@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import uuid
+from collections import Counter
 from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -111,12 +112,9 @@ def nearest(
     """
     ranks = _ranks(parts, k)
     kept = _of_each(parts, ranks, query, k, exclude)
-    last = sorted(distance for rows in kept for _, distance in rows)[:k][-1:]
-    few = [
-        i
-        for i, rows in enumerate(kept)
-        if ranks[i] < k and sum([distance] <= last for _, distance in rows) > ranks[i]
-    ]
+    found = [(distance, i) for i, rows in enumerate(kept) for _, distance in rows]
+    among = Counter(i for _, i in sorted(found)[:k])
+    few = [i for i, rank in enumerate(ranks) if rank < k and among[i] > rank]
     again = _of_each([parts[i] for i in few], [k] * len(few), query, k, exclude)
     for i, rows in zip(few, again, strict=True):
         kept[i] = rows

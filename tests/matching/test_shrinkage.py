@@ -66,6 +66,7 @@ def test_it_is_asked_of_people_and_photos_that_the_mean_was_not_learned_from(
     """Of each of the photos of the one half, the last five liked and disliked known."""
     owners = [{x.tobytes() for x in rater.examples} for rater in raters]
     taught: dict[bytes, tuple[set[int], set[bytes]]] = {}
+    asked: list[Rater] = []
 
     def watched(telling: list[Rater]) -> FloatArray:
         shown = [{x.tobytes() for x in rater.examples} for rater in telling]
@@ -74,23 +75,21 @@ def test_it_is_asked_of_people_and_photos_that_the_mean_was_not_learned_from(
         taught[mean.tobytes()] = whose, set[bytes]().union(*shown)
         return mean
 
-    known_of = list[tuple[int, int]]()
-
     def aucs(prior: Prior, known: Rater, ranked: Rater) -> FloatArray:
         people, photos = taught[prior.mean.tobytes()]
         ours = {x.tobytes() for x in ranked.examples}
         assert not ours & photos
         (owner,) = [n for n, own in enumerate(owners) if ours <= own]
         assert owner not in people
-        likes = int(known.liked.sum())
-        known_of.append((likes, len(known.liked) - likes))
+        asked.append(known)
         return np.zeros(len(SHARES))
 
     monkeypatch.setattr(module, "common_taste", watched)
     monkeypatch.setattr(module, "_aucs", aucs)
     shrunk(believed(TASTE), raters)
-    assert len(known_of) == 2 * PEOPLE
-    assert max(known_of) == (module.KNOWN, module.KNOWN)
+    assert len(asked) == 2 * PEOPLE
+    for kind in True, False:
+        assert max((one.liked == kind).sum() for one in asked) == module.KNOWN
 
 
 def test_the_few_labels_of_somebody_are_their_last_that_count() -> None:
@@ -133,6 +132,8 @@ def test_means_of_nothing_tell_nothing(
 ) -> None:
     monkeypatch.setattr(module, "common_taste", lambda _: 0 * TASTE)
     assert (shrunk(believed(-TASTE), raters).mean == -TASTE).all()
+    assert module._asked(raters[0], [believed(0 * TASTE)] * 2) is None
+    assert module._asked(raters[0], [believed(0 * TASTE), believed(TASTE)]) is not None
 
 
 def test_a_prior_without_a_mean_is_not_touched(raters: list[Rater]) -> None:

@@ -7,6 +7,7 @@ from itertools import cycle
 
 import numpy as np
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from matching import services
 from matching.index.base import Filter
@@ -37,6 +38,11 @@ def build() -> list[str]:
     with connection.cursor() as cursor:  # no index is built while checks wait
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
     return services.build_indexes()
+
+
+def near(searched: CaptureQueriesContext) -> list[str]:
+    """Of what Postgres was told, where it was asked for the nearest by an index."""
+    return [one["sql"] for one in searched if "WITH near" in one["sql"]]
 
 
 def believed(*estimates: Estimate) -> Callable[..., dict[str, Part]]:

@@ -22,7 +22,7 @@ from matching.models import PersonVector, Space
 from matching.population import neutral_space
 from profiles.models import Profile
 from tests.matching.index.people import WANTED, query, store, woman
-from tests.matching.index.rows import believed, put
+from tests.matching.index.rows import believed, near, put
 
 RNG = np.random.default_rng(11)
 ALL = Estimate(people=300, passing=300, lists=35, entries=300)
@@ -100,8 +100,8 @@ def test_behind_many_who_were_seen_more_are_scored(
     best = index.search(asked, WANTED, k=60, effort=Effort.EXACT)
     with CaptureQueriesContext(connection) as searched:
         index.search(asked, WANTED, k=1, exclude=[hit.id for hit in best])
-    (near,) = [one["sql"] for one in searched if "WITH near" in one["sql"]]
-    assert "LIMIT 33)" in near
+    (sql,) = near(searched)
+    assert "LIMIT 33)" in sql
 
 
 @pytest.mark.usefixtures("known")
@@ -115,8 +115,7 @@ def test_of_very_many_postgres_is_told_only_if_they_are_the_nearest(
         out = {hit.id for hit in excluded}
         with CaptureQueriesContext(connection) as searched:
             hits = index.search(asked, WANTED, k=5, exclude=out)
-        asking = [one["sql"] for one in searched if "WITH near" in one["sql"]]
-        assert ["NOT IN" in sql for sql in asking] == told
+        assert ["NOT IN" in sql for sql in near(searched)] == told
         assert len(hits) == 5
         assert not any(hit.is_exact or hit.id in out for hit in hits)
 
@@ -163,7 +162,7 @@ def test_all_that_sketches_need_of_those_who_pass_lies_in_one_index(
     wanted = replace(WANTED, circle=place, smokes=False)
     with CaptureQueriesContext(connection) as searched:
         index.search(query(RNG), wanted, k=5, exclude=[uuid.uuid4()])
-    (sql,) = [one["sql"] for one in searched if "WITH near" in one["sql"]]
+    (sql,) = near(searched)
     with connection.cursor() as cursor:
         cursor.execute(
             "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off"
@@ -198,8 +197,8 @@ def test_settings_reach_a_search_and_end_with_it_outside_of_transactions(
             cursor.execute("SELECT current_setting(%s)", [name])
             assert cursor.fetchone() == (value,)
         cursor.execute("RESET jit")
-    (near,) = [one["sql"] for one in searched if "WITH near" in one["sql"]]
-    assert all(f"set_config('{name}'" in near for name in before)
+    (sql,) = near(searched)
+    assert all(f"set_config('{name}'" in sql for name in before)
     PersonVector.objects.all().delete()
     lists.drop_unused()
 
