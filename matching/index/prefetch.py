@@ -108,13 +108,14 @@ def nearest(
 
     Scored exactly; k at least of all together, if of each somebody. Nobody of a part
     of which to read all rows is cheaper, or needed. Of a small part few are looked
-    for; where more than these are among the nearest, all k are looked for again.
+    for; where as many are among the nearest, there may be more: all k of it are looked
+    for again. So are all where less than k were found, as somebody's part had nobody.
     """
     ranks = _ranks(parts, k)
     kept = _of_each(parts, ranks, query, k, exclude)
     found = [(distance, i) for i, rows in enumerate(kept) for _, distance in rows]
     among = Counter(i for _, i in sorted(found)[:k])
-    few = [i for i, rank in enumerate(ranks) if rank < k and among[i] > rank]
+    few = [i for i, rank in enumerate(ranks) if rank < k and among[i] >= rank]
     again = _of_each([parts[i] for i in few], [k] * len(few), query, k, exclude)
     for i, rows in zip(few, again, strict=True):
         kept[i] = rows

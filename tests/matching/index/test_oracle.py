@@ -19,9 +19,11 @@ from matching import spaces
 from matching.features import WIDTH
 from matching.index import costs, lists, prefetch
 from matching.index.base import Effort, Entry, Filter, Hit
+from matching.index.conditions import Sql
 from matching.index.costs import Estimate
 from matching.index.exact import ExactIndex
 from matching.index.pgvector import PgvectorIndex
+from matching.index.prefetch import Part
 from profiles.models import Gender
 from tests.matching.index.people import WANTED, crowd, filters, query, store
 from tests.matching.index.rows import believed, near
@@ -187,6 +189,22 @@ class TestAgainstTheOracle(TestCase):
         assert re.findall(r"LIMIT (\d+)", second) == ["60"]
         assert not any(hit.is_exact for hit in hits)
         assert len(ids(hits) & best) >= 19
+
+    def test_where_a_large_gender_had_too_few_a_small_one_is_looked_for_again(
+        self,
+    ) -> None:
+        """As it is for another number of people that few were enough."""
+        parts = [Part(Sql(""), Estimate(200, passing, 25)) for passing in (60, 9e3)]
+        few, more = [[(uuid.uuid4(), float(n)) for n in range(k)] for k in (4, 11)]
+        answers = [[few, []], [more]]
+        looked = mock.patch.object(prefetch, "_of_each", side_effect=answers)
+        with looked as asked:
+            found = prefetch.nearest(parts, mock.Mock(), 11, frozenset())
+        assert found == [more, []]
+        assert [call.args[:2] for call in asked.call_args_list] == [
+            (parts, [4, 11]),
+            (parts[:1], [11]),
+        ]
 
     def test_no_setting_of_the_lists_stays_behind(self) -> None:
         with (
