@@ -27,6 +27,7 @@ from twinby.embedded import (
     State,
     ensure_postgres,
     ensure_valkey,
+    postgres,
     process,
     running_postgres,
     running_valkey,
@@ -255,6 +256,17 @@ def test_a_lock_file_may_name_somebody_elses_process(state: State) -> None:
     finally:
         other.kill()
         other.wait()
+
+
+def test_a_killed_servers_last_word_is_not_taken_for_the_new_ones(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(state)
+    new = lock_file(state).read_text().splitlines()
+    killed = [str(postgres.NOBODYS_PID), *new[1:7], "ready   "]
+    reads = iter([killed, [*new[:7], "starting"]])
+    monkeypatch.setattr(postgres, "_lock_lines", lambda state: next(reads))
+    assert not postgres._ready(state)
 
 
 def test_a_zombie_does_not_count_as_a_server(state: State) -> None:

@@ -86,7 +86,7 @@ def running_postgres(state: State) -> str | None:
 
 def stop_postgres(state: State) -> None:
     """Ends it cleanly, without waiting for its clients."""
-    pid = _pid(state)
+    pid = _pid(_lock_lines(state))
     process.end(
         pid,
         politely=signal.SIGINT,
@@ -253,14 +253,13 @@ def _lock_lines(state: State) -> list[str]:
         return []
 
 
-def _pid(state: State) -> int:
+def _pid(lines: list[str]) -> int:
     """The number in the lock file, 0 where there is none."""
-    lines = _lock_lines(state)
     return int(lines[0]) if lines and lines[0].isdigit() else 0
 
 
 def _alive(state: State) -> bool:
-    return _is_ours(state, _pid(state))
+    return _is_ours(state, _pid(_lock_lines(state)))
 
 
 def _is_ours(state: State, pid: int) -> bool:
@@ -271,8 +270,11 @@ def _is_ours(state: State, pid: int) -> bool:
 
 
 def _ready(state: State) -> bool:
+    """Read once: a killed server's last word is not the new one's of the next read."""
     lines = _lock_lines(state)
-    return len(lines) > 7 and lines[7].strip() == "ready" and _alive(state)
+    if len(lines) <= 7 or lines[7].strip() != "ready":
+        return False
+    return _is_ours(state, _pid(lines))
 
 
 def _disown_stale_lock_file(state: State) -> None:
