@@ -14,10 +14,12 @@ from django.utils.safestring import SafeString
 from profiles import services
 from profiles.models import Client, Photo, Profile
 from profiles.moderation import ReadOnlyAdmin, short, status_badge, thumbnail
+from profiles.signin import GuardedLogin
 
 admin.site.site_header = admin.site.site_title = "twinby moderation"
 admin.site.index_title = "People, photos and what is seen in them"
 admin.site.site_url = "/" if settings.DEMO_PAGE else None
+admin.site.login_form = GuardedLogin
 
 
 @admin.register(Client)

@@ -41,9 +41,9 @@ needs_redis = pytest.mark.skipif(
 
 @pytest.fixture(autouse=True)
 def fresh_limiter() -> Iterator[None]:
-    throttle._limiter.cache_clear()
+    throttle.limiter.cache_clear()
     yield
-    throttle._limiter.cache_clear()
+    throttle.limiter.cache_clear()
 
 
 def allows(who: Caller) -> bool:
@@ -53,7 +53,7 @@ def allows(who: Caller) -> bool:
 
 def _hit(subject: uuid.UUID, start: Any, allowed: Any) -> None:
     """One process: four threads with fifty requests each."""
-    throttle._limiter.cache_clear()
+    throttle.limiter.cache_clear()
     who = Caller(client_id=subject, person_id=subject)
     passed: list[int] = []
     start.wait(30)
@@ -167,7 +167,7 @@ def test_without_redis_requests_pass_at_once_and_the_log_says_so(
         closed_port = taken.getsockname()[1]
     for port in (closed_port, mute_port):
         settings.REDIS_URL = f"redis://:hidden@127.0.0.1:{port}/0"
-        throttle._limiter.cache_clear()
+        throttle.limiter.cache_clear()
         caplog.clear()
         for _ in range(2):
             began = time.monotonic()

@@ -27,7 +27,8 @@ TIMEOUT_SECONDS = 0.3
 
 
 @cache
-def _limiter() -> MovingWindowRateLimiter:
+def limiter() -> MovingWindowRateLimiter:
+    """Counts in Redis, by moving windows; without it raises RedisError at once."""
     storage = storage_from_string(settings.REDIS_URL, **impatient(TIMEOUT_SECONDS))
     return MovingWindowRateLimiter(storage)
 
@@ -47,10 +48,10 @@ class SubjectThrottle(BaseThrottle):
         limit = parse(f"{settings.REQUESTS_PER_MINUTE}/minute")
         key = self._key(request)
         try:
-            limiter = _limiter()
-            if limiter.hit(limit, "api", key):
+            counted = limiter()
+            if counted.hit(limit, "api", key):
                 return True
-            reset, _ = limiter.get_window_stats(limit, "api", key)
+            reset, _ = counted.get_window_stats(limit, "api", key)
         except RedisError:
             logger.warning("Throttling is off: Redis does not answer")
             return True
