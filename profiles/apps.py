@@ -8,6 +8,7 @@ class ProfilesConfig(AppConfig):
     verbose_name = "People and photos"
 
     def ready(self) -> None:
-        from profiles import privacy
+        from profiles import checks, privacy
 
+        self.wired = (checks,)
         privacy.register("profile", privacy.export_profile)
