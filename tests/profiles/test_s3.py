@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import runpy
+import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 from django.core.files.uploadedfile import SimpleUploadedFile
 from moto.server import ThreadedMotoServer
 from rest_framework.test import APIClient
@@ -103,3 +106,42 @@ def test_a_picture_that_left_the_bucket_is_not_found(
     url = api.get(f"/v1/photos/{photo.pk}").json()["url"]
     bucket.objects.all().delete()
     assert APIClient().get(url).status_code == 404
+
+
+def test_a_bucket_that_does_not_answer_is_given_up_soon(
+    db: None, bucket: Any, alice: Profile, settings: Any
+) -> None:
+    """A server that takes the call and is silent, as a full or hung one is."""
+    entry = settings.STORAGES["default"]
+    config = entry["OPTIONS"]["client_config"]
+    assert (config.connect_timeout, config.read_timeout) == (3, 5)
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen(64)
+        options = {
+            **entry["OPTIONS"],
+            "endpoint_url": f"http://127.0.0.1:{mute.getsockname()[1]}",
+            "client_config": config.merge(Config(read_timeout=0.2)),
+        }
+        settings.STORAGES = {
+            **settings.STORAGES,
+            "default": {**entry, "OPTIONS": options},
+        }
+        with pytest.raises(UnavailableError):
+            services.add_photo(
+                owner=alice, data=photo_bytes(1), purpose=Photo.Purpose.PROFILE
+            )
+        # To store the first rendition, then to leave neither behind: three tries each.
+        assert calls_at(mute) == 9
+    assert not Photo.objects.exists()
+
+
+def calls_at(server: socket.socket) -> int:
+    """How many calls wait to be taken."""
+    server.settimeout(0)
+    count = 0
+    with suppress(BlockingIOError):
+        while True:
+            server.accept()[0].close()
+            count += 1
+    return count

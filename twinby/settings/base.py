@@ -14,7 +14,7 @@ import django_stubs_ext
 from django.core.exceptions import ImproperlyConfigured
 
 from twinby.env import env_bool, env_float, env_int, env_list, env_secret, env_text
-from twinby.settings import ranking
+from twinby.settings import ranking, storage
 
 django_stubs_ext.monkeypatch()  # ModelAdmin[Photo] and its like, at run time
 
@@ -152,31 +152,8 @@ DRAMATIQ_AUTODISCOVER_MODULES = ["tasks"]
 # Photos -----------------------------------------------------------------------------
 
 MEDIA_ROOT = Path(env_text("TWINBY_MEDIA", str(ROOT / ".twinby" / "media")))
-S3_BUCKET = env_text("TWINBY_S3_BUCKET")
-_S3 = {
-    "BACKEND": "storages.backends.s3.S3Storage",
-    "OPTIONS": {
-        "bucket_name": S3_BUCKET,
-        "endpoint_url": env_text("TWINBY_S3_ENDPOINT") or None,
-        "region_name": env_text("TWINBY_S3_REGION") or None,
-        "default_acl": None,
-        "querystring_expire": 300,
-        "file_overwrite": False,
-        "object_parameters": {
-            "ServerSideEncryption": env_text("TWINBY_S3_ENCRYPTION", "AES256")
-        },
-    },
-}
-_DISK = {
-    "BACKEND": "django.core.files.storage.FileSystemStorage",
-    "OPTIONS": {
-        "location": MEDIA_ROOT,
-        "file_permissions_mode": 0o600,
-        "directory_permissions_mode": 0o700,
-    },
-}
 STORAGES = {
-    "default": _S3 if S3_BUCKET else _DISK,
+    "default": storage.photos(MEDIA_ROOT),
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
