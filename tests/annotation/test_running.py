@@ -279,7 +279,7 @@ def test_two_runs_at_once_read_every_photo_once(
 ) -> None:
     settings.ANNOTATION_BATCH = 2
     annotator = script()
-    annotator.meanwhile = lambda: time.sleep(0.01)
+    annotator.meanwhile = more_reading_at_once_than(3)
     found: list[running.Result] = []
 
     def work() -> None:
@@ -296,6 +296,20 @@ def test_two_runs_at_once_read_every_photo_once(
     assert {result.left for result in found} == {0}
     assert all(result.read for result in found), "one of them did all the work"
     assert set(Annotation.objects.values_list("attempts", flat=True)) == {1}
+
+
+def more_reading_at_once_than(workers: int) -> Callable[[], None]:
+    """Holds whoever reads until so many do that one run alone cannot."""
+    reading: list[None] = []
+    changed = threading.Condition()
+
+    def meanwhile() -> None:
+        with changed:
+            reading.append(None)
+            changed.notify_all()
+            assert changed.wait_for(lambda: len(reading) > workers, timeout=60)
+
+    return meanwhile
 
 
 def test_a_run_waits_for_what_a_dead_worker_held(
