@@ -25,7 +25,6 @@ from annotation.small.framing import cut, face_frame, letterbox
 from annotation.small.pixels import Image
 from annotation.training import further
 
-FACE_SIDE: Final = 112  # as CelebA comes; augmentation resizes
 PHOTO_SIZE: Final = (192, 144)  # height, width: room for augmentation to zoom
 CELEBA, CLOTHING, NEITHER = 0, 1, 2
 
@@ -151,7 +150,7 @@ def _street_faces(streets: list[_Street], rng: np.random.Generator) -> Iterator[
 
 def _street_face(example: Example, frame: Box, targets: Targets, source: int) -> View:
     return View(
-        cut(example.photo, frame, FACE_SIDE),
+        cut(example.photo, frame),
         targets,
         further.unknown(further.OF_FACES),
         -1,

@@ -23,7 +23,7 @@ from annotation.training.export import (
     folded,
     quantise,
 )
-from annotation.training.network import Encoder, _both_ways
+from annotation.training.network import Branch, Encoder, _both_ways
 
 pytestmark = pytest.mark.torch
 
@@ -81,6 +81,22 @@ def test_the_exported_network_answers_as_torch_does(
         answers(exact, face.numpy(), photo.numpy()), expected, strict=True
     ):
         assert one == pytest.approx(other.numpy(), abs=TOLERANCE)
+
+
+def test_a_view_is_looked_at_enlarged() -> None:
+    torch.manual_seed(2)
+    large = Branch((64, 64), 3, 1, stages=6).eval()
+    enlarging = Branch((32, 32), 3, 1, stages=6, enlarged=(64, 64)).eval()
+    enlarging.load_state_dict(large.state_dict())
+    view = torch.full((1, 64, 64, 3), 200, dtype=torch.uint8)
+    view[:, :, :32] = 40
+    with torch.no_grad():
+        expected, found = large._pixels(view), enlarging._pixels(view[:, ::2, ::2])
+        plain = [large(view[:, :, 32:].repeat(1, 1, 2, 1))[1]]
+        plain.append(enlarging(view[:, ::2, 32:])[1])
+    torch.testing.assert_close(*plain)
+    unlike = (found - expected).abs().amax((0, 1, 2)) > 1e-3
+    assert unlike.nonzero().flatten().tolist() == [31, 32]  # where dark meets light
 
 
 def test_a_view_is_read_together_with_its_mirror_image() -> None:

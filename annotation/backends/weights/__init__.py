@@ -10,7 +10,7 @@ from typing import Any, Final
 from annotation.backends.base import AnnotatorVersion
 
 FOLDER: Final = Path(__file__).parent
-NAME: Final = "small-2"
+NAME: Final = "small-3"
 NETWORK: Final = FOLDER / f"{NAME}.onnx"
 METADATA: Final = FOLDER / f"{NAME}.json"
 
