@@ -15,7 +15,7 @@ import numpy as np
 from annotation.small.faces import Box, find_faces
 from annotation.small.pixels import Image, resized
 
-FACE_SIDE: Final = 112
+FACE_SIDE: Final = 112  # as CelebA comes
 PHOTO_HEIGHT: Final = 128
 PHOTO_WIDTH: Final = 96
 GREY: Final = 114

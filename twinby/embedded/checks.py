@@ -15,6 +15,7 @@ from twinby.embedded.narration import Problem, say, wait_with_bar
 PRODUCTION = {
     "DJANGO_SETTINGS_MODULE": "twinby.settings.production",
     "TWINBY_HOSTS": "twinby.example",
+    "TWINBY_URL": "https://twinby.example",
     "TWINBY_ACCEPT_RESEARCH_WEIGHTS": "true",
 }
 
