@@ -35,8 +35,8 @@ TOLERANCE: Final = 1e-3
 BATCH: Final = 64
 # Convolutions and what joins them; the heads stay in full precision.
 QUANTISED: Final = ("Conv", "Add", "Clip")
-# Where rounding costs most and saves least: the first four blocks, and the pools.
-PRECISE: Final = ("/pool_", *(f"/middle/middle.{block}/" for block in range(4)))
+# Where rounding costs most and saves least: the first two blocks, and the pools.
+PRECISE: Final = ("/pool_", *(f"/middle/middle.{block}/" for block in range(2)))
 
 
 class ExportError(Exception):
