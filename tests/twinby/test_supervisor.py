@@ -92,10 +92,11 @@ def test_a_program_that_ran_for_long_is_started_again_soon(tmp_path: Path) -> No
 def test_what_a_dead_program_left_running_is_ended(
     supervise: Supervise, tmp_path: Path
 ) -> None:
+    told = tmp_path / "child"
+    told.touch()
     supervisor = supervise("sleep 100 & echo $! > child; exec sleep 100")
-    assert process.wait_until((tmp_path / "child").exists, seconds=5)
-    time.sleep(0.2)
-    child = int((tmp_path / "child").read_text())
+    assert process.wait_until(lambda: bool(told.read_text()), seconds=5)
+    child = int(told.read_text())
     os.kill(pid_of(supervisor), signal.SIGKILL)
     run_for(supervisor, 1)
     assert not process.command_line(child)
@@ -105,11 +106,13 @@ def test_programs_follow_services_that_move(
     supervise: Supervise, tmp_path: Path
 ) -> None:
     place = {"PATH": os.defpath, "WHERE": "here"}
+    places = tmp_path / "places"
+    places.touch()  # so that what is waited for is what it says, not that it is open
     supervisor = supervise("echo $WHERE >> places; exec sleep 100", place=place)
-    assert process.wait_until((tmp_path / "places").exists, seconds=5)
+    assert process.wait_until(lambda: bool(places.read_text()), seconds=5)
     place["WHERE"] = "there"
     run_for(supervisor, 1.5)
-    assert (tmp_path / "places").read_text().split() == ["here", "there"]
+    assert places.read_text().split() == ["here", "there"]
 
 
 def test_a_program_that_does_not_want_to_end_is_ended(
