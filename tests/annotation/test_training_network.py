@@ -9,9 +9,11 @@ import pytest
 
 pytest.importorskip("torch", reason="training needs requirements/vlm.txt")
 
+import onnxruntime
 import torch
 
-from annotation.training import lite
+from annotation.backends import weights
+from annotation.training import lite, recipe
 from annotation.training.export import (
     TOLERANCE,
     ExportError,
@@ -108,6 +110,20 @@ def test_a_view_is_read_together_with_its_mirror_image() -> None:
     features, logits = _both_ways(first_column, view)  # type: ignore[arg-type]
     assert features.tolist() == [[5, 6, 7]]
     assert logits.tolist() == [[10, 12, 14]]
+
+
+def test_the_shipped_weights_are_of_this_network_and_this_recipe(
+    encoder: Encoder, exact: Path
+) -> None:
+    """Nobody changes what is trained, and ships what was trained before."""
+    about = weights.metadata()
+    assert about["parameters"] == sum(p.numel() for p in encoder.parameters())
+    assert about["epochs"] == recipe.read().epochs
+    shipped, ours = (
+        {one.name: one.shape for one in onnxruntime.InferenceSession(path).get_inputs()}
+        for path in (weights.NETWORK, exact)
+    )
+    assert shipped == ours
 
 
 def test_folding_changes_no_answer(encoder: Encoder) -> None:
