@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,19 @@ from profiles.models import Photo, Profile
 # Whoever may be found is learned from, people with all their photos, up to so many:
 # a gigabyte of Qwen's features.
 MAX_PHOTOS = 200_000
+# Whose photo, its features (width,), and who has read it.
+Read = tuple[str, npt.NDArray[np.float32], str]
+# What reading a file raises that is not what it should be: RuntimeError is of an .npz
+# that damage makes look encrypted, or packed in a way unknown.
+DAMAGED = (
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 class FeaturesError(Exception):
@@ -74,12 +89,16 @@ def from_file(file: Path) -> CachedFeatures:
         return _of_npz(file) if file.suffix == ".npz" else _of_jsonl(file)
     except OSError as error:
         raise FeaturesError(f"{file} cannot be read: {error.strerror}.") from None
-    except (ValueError, KeyError, TypeError):
-        raise FeaturesError(f"{file} holds no features of photos.") from None
+    except DAMAGED:
+        raise FeaturesError(
+            f"{file} holds no features of photos, or is damaged: write it anew, with "
+            "annotatephotos or as an .npz with features, people and annotator."
+        ) from None
 
 
 def _of_npz(file: Path) -> CachedFeatures:
-    with np.load(file, allow_pickle=False) as arrays:
+    # Opened here, as numpy would leave a damaged file open.
+    with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
         return CachedFeatures(
             arrays["features"].astype(np.float32),
             arrays["people"].astype(np.str_),
@@ -88,25 +107,44 @@ def _of_npz(file: Path) -> CachedFeatures:
 
 
 def _of_jsonl(file: Path) -> CachedFeatures:
-    read: list[tuple[str, npt.NDArray[np.float32]]] = []
-    annotators: set[str] = set()
-    for line in _lines(file):
-        if line.get("features") is None:  # the photo could not be read
-            continue
-        person = line.get("person") or str(Path(line["file"]).parent)
-        read.append((person, np.array(line["features"], dtype=np.float32)))
-        annotators.add(line.get("annotator", ""))
+    photos = list(_photos(file))
+    annotators = {annotator for _, _, annotator in photos}
     if len(annotators) > 1 or "" in annotators:
         raise FeaturesError(
             f"{file} must say who has read it, and be of one annotator: read the "
             "photos anew with annotatephotos."
         )
+    read = [(person, features) for person, features, _ in photos]
     return _stacked(read, annotators.pop() if annotators else "")
 
 
-def _lines(file: Path) -> Iterator[dict[str, Any]]:
+def _photos(file: Path) -> Iterator[Read]:
     with file.open(encoding="utf-8") as lines:
-        yield from map(json.loads, lines)
+        for number, line in enumerate(lines, 1):
+            try:
+                photo = _photo(json.loads(line))
+            except (ValueError, KeyError, TypeError):
+                raise FeaturesError(
+                    f"{file}, line {number}, holds no features of a photo: it must be "
+                    "a JSON object with a list of features, and as text annotator and "
+                    "file or person, as annotatephotos writes it."
+                ) from None
+            if photo:
+                yield photo
+
+
+def _photo(line: Any) -> Read | None:
+    """None where the photo could not be read. Raises TypeError of what is no photo."""
+    if not isinstance(line, dict):
+        raise TypeError(line)
+    if line.get("features") is None:
+        return None
+    features = np.array(line["features"], dtype=np.float32)
+    person, annotator = line.get("person"), line.get("annotator", "")
+    texts = isinstance(person, str | None) and isinstance(annotator, str)
+    if not texts or features.ndim != 1:
+        raise TypeError(line)
+    return person or str(Path(line["file"]).parent), features, annotator
 
 
 def _stacked(

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from matching.training.cached import CachedFeatures, FeaturesError
+from matching.training.splits import Part
 
 ROLES = ("person", "matched", "passed")
 Triplets = npt.NDArray[np.intp]
@@ -34,6 +35,33 @@ def read_triplets(file: Path, cached: CachedFeatures) -> tuple[Triplets, int]:
     if not found:
         raise FeaturesError("No triplet is of three people who have been read.")
     return np.array(sorted(found), dtype=np.intp), unknown
+
+
+def divided(
+    triplets: Triplets, part: npt.NDArray[np.str_]
+) -> tuple[Triplets, Triplets, Triplets]:
+    """Triplets to learn from, to stop by, to measure on; `part` (m,) is the choosers'.
+
+    A match is mutual: who has learned one side of a pair knows the other. So what is
+    learned from has no pair of the other two, in whichever order, and what stops the
+    training none of what measures it.
+    """
+    learned, validation, unseen = (triplets[part == p] for p in Part)
+    validation = _without_pairs_of(unseen, validation)
+    kept_back = np.concatenate([validation, unseen])
+    return _without_pairs_of(kept_back, learned), validation, unseen
+
+
+def _without_pairs_of(others: Triplets, triplets: Triplets) -> Triplets:
+    return triplets[~np.isin(_pairs(triplets), _pairs(others)).any(axis=1)]
+
+
+def _pairs(triplets: Triplets) -> Triplets:
+    """A number for each of a triplet's two pairs, (m, 2), the same in either order."""
+    person, chosen = triplets[:, :1], triplets[:, 1:]
+    larger = np.maximum(person, chosen)
+    numbers: Triplets = larger * (larger + 1) // 2 + np.minimum(person, chosen)
+    return numbers
 
 
 def _lines(file: Path) -> list[tuple[str, ...]]:

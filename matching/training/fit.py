@@ -15,8 +15,15 @@ from matching.training.network import HeadNetwork
 from matching.training.objectives import Objective
 
 Features = npt.NDArray[np.float32]
+Moments = npt.NDArray[np.float64]
 # How good embeddings made by these weights are, on people kept back; more is better.
 Judge = Callable[[HeadWeights], float]
+
+# Of a feature's mean: single precision cannot tell less from a feature that is always
+# the same (its step is 1e-7).
+LEAST_SPREAD = 1e-6
+# So many are made double at a time, 16 MB of 2,048 features each.
+PHOTOS_AT_A_TIME = 1_024
 
 
 @dataclass(frozen=True)
@@ -91,11 +98,25 @@ def _optimizer(
 
 def _starts(features: Features) -> list[HeadNetwork]:
     """The features as they are, and each of them standardised."""
-    mean, scale = features.mean(axis=0), features.std(axis=0)
+    mean, spread = _mean_and_spread(features)
     # A feature that is always the same tells nothing, whatever its unit.
-    scale = np.where(scale > 0, scale, 1).astype(np.float32)
-    as_they_are = np.zeros_like(mean), np.ones_like(scale)
-    return [HeadNetwork(*frame) for frame in (as_they_are, (mean, scale))]
+    scale = np.where(spread > LEAST_SPREAD * np.abs(mean), spread, 1)
+    standard = mean.astype(np.float32), scale.astype(np.float32)
+    as_they_are = np.zeros_like(standard[0]), np.ones_like(standard[1])
+    return [HeadNetwork(*frame) for frame in (as_they_are, standard)]
+
+
+def _mean_and_spread(features: Features) -> tuple[Moments, Moments]:
+    """Of each feature, (width,), in double precision: in single, long sums stray.
+
+    A part of the photos at a time, as numpy's own deviation would copy them all.
+    """
+    mean = features.mean(axis=0, dtype=np.float64)
+    squares = np.zeros_like(mean)
+    for start in range(0, len(features), PHOTOS_AT_A_TIME):
+        some = features[start : start + PHOTOS_AT_A_TIME] - mean
+        squares += (some**2).sum(axis=0)
+    return mean, np.sqrt(squares / len(features))
 
 
 def _train_epoch(

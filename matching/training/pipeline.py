@@ -12,7 +12,7 @@ import numpy as np
 from matching.projection import HeadWeights, Projection
 from matching.training import measuring
 from matching.training.cached import CachedFeatures, FeaturesError
-from matching.training.feedback import Triplets
+from matching.training.feedback import Triplets, divided
 from matching.training.fit import Epoch, Fitted, Recipe, fit
 from matching.training.measuring import Figures, Project
 from matching.training.objectives import (
@@ -81,14 +81,16 @@ def feedback_lesson(cached: CachedFeatures, triplets: Triplets) -> Lesson:
     """Who was matched with is nearer than who was passed; measured on others' choices.
 
     The people kept back have chosen nothing that was learned from; they may have been
-    chosen. Raises FeaturesError where too few have chosen.
+    chosen or passed, but by nobody with whom they did so themselves: a match is mutual,
+    so such pairs are left out. Raises FeaturesError where too few triplets are left.
     """
-    chooser = np.unique(cached.people)[triplets[:, 0]]
-    part = parts(chooser)
-    learned, validation, unseen = (triplets[part == p] for p in Part)
+    part = parts(np.unique(cached.people)[triplets[:, 0]])
+    learned, validation, unseen = divided(triplets, part)
     if min(map(len, (learned, validation, unseen))) < LEAST_TRIPLETS:
         raise FeaturesError(
-            f"{len(triplets)} triplets of {len(np.unique(chooser))} people are too few."
+            f"{len(triplets)} triplets are too few: {len(learned)} to learn from, "
+            f"{len(validation)} to stop by and {len(unseen)} to be measured on, where "
+            f"each needs {LEAST_TRIPLETS} and no pair of people may be in two of them."
         )
     return Lesson(
         photos=cached,

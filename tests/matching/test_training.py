@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 pytest.importorskip("torch", reason="training needs requirements/vlm.txt")
@@ -13,11 +14,11 @@ pytest.importorskip("pytorch_metric_learning", reason="needs requirements/vlm.tx
 
 import torch
 
-from matching.projection import Projection, untrained
+from matching.projection import HeadWeights, Projection, untrained
 from matching.training import pipeline
 from matching.training.cached import CachedFeatures, FeaturesError
-from matching.training.feedback import read_triplets
-from matching.training.fit import Recipe
+from matching.training.feedback import Triplets, divided, read_triplets
+from matching.training.fit import Recipe, fit
 from matching.training.network import HeadNetwork
 from matching.training.objectives import (
     PHOTOS_PER_PERSON,
@@ -171,6 +172,42 @@ def test_training_stops_when_validation_sees_no_gain() -> None:
     assert all(len(epochs) < 30 for epochs in history.values())
 
 
+def starts(features: npt.NDArray[np.float32]) -> tuple[HeadWeights, HeadWeights]:
+    """What training can start as: the features as they are, and standardised."""
+    judged: list[HeadWeights] = []
+
+    def judge(weights: HeadWeights) -> float:
+        judged.append(weights)
+        return 0.0
+
+    nobody_apart = SemiHardTriplets(np.full(len(features), "somebody"))
+    nothing = Recipe(epochs=0)
+    fit(nobody_apart, features, judge, nothing, step=lambda epoch: None)
+    return judged[0], judged[1]
+
+
+def test_a_feature_that_is_always_the_same_gets_no_more_weight() -> None:
+    features = np.full((50_000, 3), 0.1, np.float32)
+    features[:, 1] = 7.0
+    features[::2, 1] = np.nextafter(np.float32(7.0), np.float32(8.0))  # by rounding
+    features[:, 2] = np.random.default_rng(0).normal(5.0, 0.01, size=50_000)
+    as_they_are, standardised = starts(features)
+    constant = slice(0, 2)
+    assert (standardised.inward[constant] == as_they_are.inward[constant]).all()
+    spread = features[:, 2].std(dtype=np.float64)
+    expected = as_they_are.inward[2] / spread
+    assert standardised.inward[2] == pytest.approx(expected, rel=1e-6)
+
+
+def test_standardised_features_are_centred() -> None:
+    features = np.full((50_000, 2), 0.1, np.float32)
+    features[:, 1] = np.random.default_rng(0).normal(5.0, 0.01, size=50_000)
+    _, standardised = starts(features)
+    middle = features.mean(axis=0, dtype=np.float64)
+    hidden = middle @ standardised.inward + standardised.inward_bias
+    assert np.abs(hidden).max() < 1e-4
+
+
 def test_a_batch_holds_people_with_several_photos_each() -> None:
     people = np.array(["a"] * 6 + ["b"] * 2 + ["alone"] + ["c"] * 3)
     rng = np.random.default_rng(0)
@@ -281,6 +318,73 @@ def test_a_step_shows_one_photo_of_each_of_the_three() -> None:
         (0, 1, 2),
         (3, 4, 0),
     ]
+
+
+def mutual_triplets(people: int, *, each: int, seed: int = 0) -> Triplets:
+    """Everybody's draws from likes and dislikes that are mutual and without reason."""
+    rng = np.random.default_rng(seed)
+    likes = np.triu(rng.random((people, people)) < 0.5, 1)
+    likes |= likes.T
+    others = ~np.eye(people, dtype=bool)
+    found = [
+        (me, rng.choice(np.flatnonzero(likes[me])), rng.choice(passed))
+        for me in range(people)
+        for passed in [np.flatnonzero(~likes[me] & others[me])]
+        for _ in range(each)
+    ]
+    return np.unique(np.array(found, dtype=np.intp), axis=0)
+
+
+def pairs_of(triplets: Triplets) -> set[frozenset[int]]:
+    return {
+        frozenset((person, other))
+        for person, *two in triplets.tolist()
+        for other in two
+    }
+
+
+def test_no_pair_is_learned_from_or_stopped_by_and_measured_on() -> None:
+    triplets = mutual_triplets(100, each=60)
+    chooser = np.array([f"person-{index}" for index in triplets[:, 0]])
+    part = parts(chooser)
+    learned, validation, unseen = divided(triplets, part)
+    assert not pairs_of(learned) & (pairs_of(validation) | pairs_of(unseen))
+    assert not pairs_of(validation) & pairs_of(unseen)
+    assert unseen.tolist() == triplets[part == Part.UNSEEN].tolist()
+    # Nothing is left out but for such a pair.
+    kept_back = pairs_of(validation) | pairs_of(unseen)
+    assert learned.tolist() == [
+        triplet
+        for triplet in triplets[part == Part.TRAINING].tolist()
+        if not pairs_of(np.array([triplet])) & kept_back
+    ]
+    assert min(map(len, (learned, validation, unseen))) > 100
+
+
+def test_what_was_learned_by_heart_is_worth_nothing_on_the_unseen() -> None:
+    people = 100
+    cached = photos_of(people, each=1)
+    place = np.unique(cached.people, return_inverse=True)[1]
+    lesson = pipeline.feedback_lesson(cached, mutual_triplets(people, each=60))
+    objective = lesson.losses["triplet"]()
+    assert isinstance(objective, FeedbackTriplets)
+    person, matched, passed = objective.triplets.T
+    near = np.zeros((people, people))
+    near[person, matched] = near[matched, person] = 1
+    near[person, passed] = near[passed, person] = -1
+
+    def by_heart(rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        return (np.eye(people) + 0.01 * near)[place]
+
+    accuracy = lesson.measure(by_heart)["triplet_accuracy"]
+    assert accuracy == pytest.approx(0.5, abs=0.05)
+    assert lesson.validate(by_heart) == pytest.approx(0.5, abs=0.1)
+
+
+def test_too_few_triplets_are_refused() -> None:
+    triplets = np.array([[0, 1, 2], [3, 4, 0]])
+    with pytest.raises(FeaturesError, match="2 triplets are too few"):
+        pipeline.feedback_lesson(photos_of(5), triplets)
 
 
 @pytest.mark.parametrize("people", [0, 1, 3])
