@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 from importlib import import_module
 
@@ -15,6 +16,12 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "twinby.settings.base")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 application = get_wsgi_application()
+
+if settings.PUBLIC_URL.startswith("https:") and not settings.PRODUCTION:
+    logging.getLogger(__name__).warning(
+        "TWINBY_URL is https, yet these settings are not hardened for the public: "
+        "set DJANGO_SETTINGS_MODULE=twinby.settings.production"
+    )
 
 # What is loaded by now, all doors included, lives as long as the process. To look it
 # over for garbage takes a tenth of a second, now and then, of somebody's request.

@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.RunSQL("SET statement_timeout = 0", "RESET statement_timeout"),
+        migrations.RunSQL("SET statement_timeout = 0; SET lock_timeout = 0", "RESET statement_timeout; RESET lock_timeout"),
         migrations.RunSQL("DROP INDEX CONCURRENTLY IF EXISTS annotation_claim", ""),
         AddIndexConcurrently(
             model_name='annotation',
@@ -31,5 +31,5 @@ class Migration(migrations.Migration):
             model_name='annotation',
             index=models.Index(condition=models.Q(('gated', False)), fields=['backend', 'model', 'id'], name='annotation_ungated'),
         ),
-        migrations.RunSQL("RESET statement_timeout", "SET statement_timeout = 0"),
+        migrations.RunSQL("RESET statement_timeout; RESET lock_timeout", "SET statement_timeout = 0; SET lock_timeout = 0"),
     ]

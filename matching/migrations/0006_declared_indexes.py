@@ -59,7 +59,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.RunSQL('SET statement_timeout = 0', 'RESET statement_timeout'),
+        migrations.RunSQL('SET statement_timeout = 0; SET lock_timeout = 0', 'RESET statement_timeout; RESET lock_timeout'),
         migrations.RunPython(fill, migrations.RunPython.noop),
         drop('personvector_declared'),
         add('personvector_declared', DECLARED),
@@ -67,5 +67,5 @@ class Migration(migrations.Migration):
         add('personvector_place', PLACE),
         drop('personvector_sample'),
         migrations.RunSQL(SAMPLE, 'DROP INDEX CONCURRENTLY IF EXISTS personvector_sample'),
-        migrations.RunSQL('RESET statement_timeout', 'SET statement_timeout = 0'),
+        migrations.RunSQL('RESET statement_timeout; RESET lock_timeout', 'SET statement_timeout = 0; SET lock_timeout = 0'),
     ]

@@ -36,8 +36,8 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.RunSQL('SET statement_timeout = 0', 'RESET statement_timeout'),
+        migrations.RunSQL('SET statement_timeout = 0; SET lock_timeout = 0', 'RESET statement_timeout; RESET lock_timeout'),
         *(step for gender in ('woman', 'man', 'nonbinary') for kind in KINDS for step in built(kind, gender)),
         *(step for kind in KINDS for step in removed(kind)),
-        migrations.RunSQL('RESET statement_timeout', 'SET statement_timeout = 0'),
+        migrations.RunSQL('RESET statement_timeout; RESET lock_timeout', 'SET statement_timeout = 0; SET lock_timeout = 0'),
     ]

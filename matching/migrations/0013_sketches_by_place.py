@@ -38,11 +38,11 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.RunSQL('SET statement_timeout = 0', 'RESET statement_timeout'),
+        migrations.RunSQL('SET statement_timeout = 0; SET lock_timeout = 0', 'RESET statement_timeout; RESET lock_timeout'),
         *(step for gender in GENDERS for step in built(gender)),
         *(step for gender in GENDERS for step in removed(gender)),
         migrations.RunSQL(
             f'ALTER TABLE matching_personvector SET ({", ".join(f"{name} = 0.02" for name in VACUUM)})',
             f'ALTER TABLE matching_personvector RESET ({", ".join(VACUUM)})'),
-        migrations.RunSQL('RESET statement_timeout', 'SET statement_timeout = 0'),
+        migrations.RunSQL('RESET statement_timeout; RESET lock_timeout', 'SET statement_timeout = 0; SET lock_timeout = 0'),
     ]

@@ -15,11 +15,11 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.RunSQL("SET statement_timeout = 0", "RESET statement_timeout"),
+        migrations.RunSQL("SET statement_timeout = 0; SET lock_timeout = 0", "RESET statement_timeout; RESET lock_timeout"),
         migrations.RunSQL("DROP INDEX CONCURRENTLY IF EXISTS photo_sha256", ""),
         AddIndexConcurrently(
             model_name='photo',
             index=models.Index(fields=['sha256'], name='photo_sha256'),
         ),
-        migrations.RunSQL("RESET statement_timeout", "SET statement_timeout = 0"),
+        migrations.RunSQL("RESET statement_timeout; RESET lock_timeout", "SET statement_timeout = 0; SET lock_timeout = 0"),
     ]

@@ -9,6 +9,8 @@ import pytest
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import UnreadablePostError
+from psycopg import errors
+from psycopg_pool import PoolTimeout
 from rest_framework.test import APIClient
 
 from profiles import services
@@ -65,7 +67,7 @@ def test_an_unknown_address_is_a_problem(db: None, path: str) -> None:
 
 
 def test_a_wrong_host_is_a_problem(db: None) -> None:
-    answer = APIClient().get(LIVEZ, HTTP_HOST="evil.example")
+    answer = APIClient().get("/v1/people", HTTP_HOST="evil.example")
     body = check(answer, 400, "malformed-request")
     assert "evil" not in str(body)
 
@@ -201,16 +203,28 @@ def test_a_search_takes_no_number_that_is_none(
     assert fields == {"filters.radius_km", "weights.visual"}
 
 
-@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+@pytest.mark.parametrize(
+    ("error", "cause", "logged"),
+    [
+        (OperationalError, errors.QueryCanceled, "QueryCanceled, SQLSTATE 57014"),
+        (OperationalError, PoolTimeout, "PoolTimeout, SQLSTATE None"),
+        (InterfaceError, None, "InterfaceError, SQLSTATE None"),
+    ],
+)
 def test_a_database_that_is_down_is_a_problem_and_is_logged(
     api: APIClient,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
+    *,
     error: type[Exception],
+    cause: type[Exception] | None,
+    logged: str,
 ) -> None:
-    down = broken_by(monkeypatch, error("password=hunter2 host=db.example"))
-    body = check(get_person(down, api), 503, "unavailable")
-    assert "The database does not answer" in caplog.text
+    """By psycopg's name, with the view, and without a word of the message."""
+    wrapper = error("password=hunter2 host=db.example")
+    wrapper.__cause__ = cause("Key (name)=(hunter2)") if cause else None
+    body = check(get_person(broken_by(monkeypatch, wrapper), api), 503, "unavailable")
+    assert f"The database does not answer: {logged}, in PersonView" in caplog.text
     assert "hunter2" not in caplog.text + str(body)
 
 

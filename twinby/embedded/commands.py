@@ -100,6 +100,7 @@ def test(arguments: Sequence[str]) -> int:
         raise Problem("Another ./run test of this clone is running: wait for it.")
     with services.used(command="test"):
         environment = services.environment()
+        environment.pop("DJANGO_SETTINGS_MODULE", None)  # tests have their own
         python = str(installation.python)
         run_checks(ROOT, python, environment, log=services.state.log("checks"))
         say("pytest")

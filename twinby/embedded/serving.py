@@ -31,6 +31,8 @@ WORKER = ["rundramatiq", "--processes", "1", "--threads", "2"]
 # Dramatiq would wait ten minutes for its jobs. Batches of a large model take seconds
 # each, and every thread may hold one; what takes longer runs again elsewhere.
 WORKER_STOP = ["--worker-shutdown-timeout", "30000"]
+# The library's heartbeat goes to a queue of its own, where it may have no worker.
+CLOCK = ["crontab", "--no-heartbeat"]
 
 
 class Site:
@@ -97,7 +99,7 @@ class Site:
             web = [python, *WEB, "--port", str(self.port), "twinby.wsgi:application"]
             yield self._program("web server", web)
         yield self._program("worker", [*manage, *WORKER, *WORKER_STOP, *worker])
-        yield self._program("clock", [*manage, "crontab"])
+        yield self._program("clock", [*manage, *CLOCK])
 
     def _program(self, name: str, arguments: Sequence[str]) -> Program:
         log = self.services.state.log(name.replace(" ", "-")) if self.log else None

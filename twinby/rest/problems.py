@@ -41,6 +41,8 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
     body = _problem_of(error)
     if body is None:
         return None
+    if isinstance(error, OperationalError | InterfaceError):
+        _log_database_trouble(error, view=context["view"])
     response = Response(body, status=body["status"], content_type=PROBLEM_TYPE)
     wait = getattr(error, "wait", None)  # DRF's Throttled, in seconds
     if wait:
@@ -48,6 +50,17 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
     if body["status"] == 401:
         response["WWW-Authenticate"] = "Bearer"
     return response
+
+
+def _log_database_trouble(error: Exception, *, view: object) -> None:
+    """What psycopg calls it, and where; its message may tell of people."""
+    cause = error.__cause__ or error  # Django wraps psycopg's errors
+    logger.error(
+        "The database does not answer: %s, SQLSTATE %s, in %s",
+        type(cause).__name__,
+        getattr(cause, "sqlstate", None),
+        type(view).__name__,
+    )
 
 
 def _problem_of(error: Exception) -> dict[str, Any] | None:
@@ -62,8 +75,6 @@ def _problem_of(error: Exception) -> dict[str, Any] | None:
         )
     if isinstance(error, exceptions.APIException):
         return _problem_of_api(error)
-    if isinstance(error, OperationalError | InterfaceError):
-        logger.error("The database does not answer: %s", type(error).__name__)
     for cls, known in _KNOWN:
         if isinstance(error, cls):
             return problem(*known)

@@ -5,16 +5,13 @@ Every knob is an environment variable, read by `twinby.env` and listed in .env.e
 
 from __future__ import annotations
 
-import sys
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import django_stubs_ext
-from django.core.exceptions import ImproperlyConfigured
 
 from twinby.env import env_bool, env_float, env_int, env_list, env_secret, env_text
-from twinby.settings import ranking, storage
+from twinby.settings import postgres, queue, ranking, storage
 
 django_stubs_ext.monkeypatch()  # ModelAdmin[Photo] and its like, at run time
 
@@ -50,6 +47,7 @@ INSTALLED_APPS = [
     "demo",
 ]
 MIDDLEWARE = [
+    "twinby.health.answer_probes",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -78,61 +76,22 @@ TEMPLATES = [
 
 # Databases and queues -------------------------------------------------------------
 
-
-# Requests give up soon; commands and workers go through whole bases.
-DB_TIMEOUT_MS = env_int("TWINBY_DB_TIMEOUT_MS", 30_000, least=0)
-JOB_DB_TIMEOUT_MS = env_int("TWINBY_JOB_DB_TIMEOUT_MS", 600_000, least=0)
-IS_JOB = Path(sys.argv[0]).name in {"manage.py", "dramatiq"}
-
-
-def database(url: str) -> dict[str, object]:
-    """Django's DATABASES entry for a postgres:// URL, with a small connection pool."""
-    parts = urlsplit(url)
-    if parts.scheme not in {"postgres", "postgresql"} or not parts.path.strip("/"):
-        raise ImproperlyConfigured(
-            "DATABASE_URL must look like postgres://user:password@host:5432/name; "
-            "./run sets it for you, so try ./run manage instead of manage.py"
-        )
-    return {
-        "ENGINE": "django.db.backends.postgresql",
-        "NAME": parts.path.strip("/"),
-        "USER": unquote(parts.username or ""),
-        "PASSWORD": unquote(parts.password or ""),
-        "HOST": parts.hostname or "",
-        "PORT": parts.port or 5432,
-        # The pool keeps connections itself and forbids Django's own persistence.
-        "CONN_MAX_AGE": 0,
-        "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {
-            "connect_timeout": 5,
-            # A request waits for a connection this long, not psycopg's half a minute.
-            "pool": {
-                "min_size": 0,
-                "max_size": env_int("TWINBY_DB_POOL", 8, least=1),
-                "timeout": 5,
-            },
-            "options": "-c statement_timeout="
-            f"{JOB_DB_TIMEOUT_MS if IS_JOB else DB_TIMEOUT_MS}",
-        },
-    }
-
-
 DATABASE_URL = env_secret("DATABASE_URL")
-DATABASES = {"default": database(DATABASE_URL)}
+DATABASES = {"default": postgres.database(DATABASE_URL)}
 REDIS_URL = env_secret("REDIS_URL") or "redis://127.0.0.1:6379/0"
 
 # A killed worker's jobs run again after `heartbeat_timeout`. Dramatiq looks for dead
-# workers on a share of its calls only (1 in 1,000 by default, minutes on a quiet
-# queue); here on every one: the check is one cheap Lua call.
+# workers on a share of its calls only; here on every one, since an idle worker makes a
+# call a second for each queue: 1 in 100 would leave jobs lying for minutes. The look is
+# cheap unless there is a dead one: it costs a KEYS, or one per call for as long as
+# nobody works on a queue that it held jobs of.
 DRAMATIQ_BROKER = {
     "BROKER": "dramatiq.brokers.redis.RedisBroker",
     "OPTIONS": {
-        "url": REDIS_URL,
+        "client": queue.client(REDIS_URL),
         "namespace": env_text("TWINBY_QUEUE_NAMESPACE", "twinby"),
         "heartbeat_timeout": 10_000,
         "maintenance_chance": 1_000_000,
-        "socket_timeout": 10,
-        "socket_connect_timeout": 3,
     },
     "MIDDLEWARE": [
         "dramatiq.middleware.AgeLimit",

@@ -27,7 +27,5 @@ if env_int("TWINBY_PROXIES", 0) > 0:
 SECURE_HSTS_SECONDS = env_int("TWINBY_HSTS_SECONDS", 365 * 24 * 3600)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = True
 SECURE_HSTS_PRELOAD = True
-# Probes come from inside, without TLS.
-SECURE_REDIRECT_EXEMPT = [r"^v1/livez$", r"^v1/readyz$"]
 SESSION_COOKIE_SECURE = True
 CSRF_COOKIE_SECURE = True

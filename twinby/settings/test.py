@@ -18,7 +18,7 @@ ANNOTATOR = "fake"
 REQUESTS_PER_MINUTE = 100_000
 MEDIA_ROOT = Path(tempfile.gettempdir()) / "twinby-test-media"
 # One connection a thread: a pool would keep the test database busy when it is dropped.
-DATABASES["default"]["OPTIONS"].pop("pool")  # type: ignore[attr-defined]
+DATABASES["default"]["OPTIONS"].pop("pool")
 # Of the processes that share the tests each keeps to itself: pytest-django gives it a
 # database, and this the next one of Redis, which whomever it starts takes as it is.
 _NUMBER = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
