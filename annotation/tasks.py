@@ -15,6 +15,7 @@ SWEEP_AFTER = dt.timedelta(minutes=10)
 SWEEP_LIMIT = 5_000
 # A dead worker's lease runs out within three of these.
 LEASED_PAUSE_MS = 5_000
+MINUTES = 60_000  # in milliseconds
 
 
 @dramatiq.actor(
@@ -22,7 +23,7 @@ LEASED_PAUSE_MS = 5_000
     max_retries=services.MAX_ATTEMPTS,
     min_backoff=1_000,
     max_backoff=60_000,
-    time_limit=10 * 60_000,
+    time_limit=10 * MINUTES,
 )
 def annotate(annotation_ids: list[int]) -> None:
     """Read a batch; a transient error comes back with back-off, and so does a crash."""
@@ -35,7 +36,7 @@ def annotate(annotation_ids: list[int]) -> None:
     max_retries=services.MAX_ATTEMPTS,
     min_backoff=1_000,
     max_backoff=60_000,
-    time_limit=30 * 60_000,
+    time_limit=30 * MINUTES,
 )
 def annotate_on_gpu(annotation_ids: list[int]) -> None:
     """The same as `annotate`, for back ends that need a GPU."""
@@ -60,7 +61,12 @@ def follow_consent(profile_id: str) -> None:
 
 
 @cron("*/5 * * * *")  # type: ignore[untyped-decorator]
-@dramatiq.actor(queue_name="housekeeping", max_retries=0)
+@dramatiq.actor(
+    queue_name="housekeeping",
+    max_retries=0,
+    time_limit=60 * MINUTES,
+    max_age=15 * MINUTES,  # younger ones are behind it: see profiles.tasks
+)
 def sweep() -> None:
     """Every five minutes: a lost message costs a quarter of an hour, never a photo."""
     services.sweep(older_than=SWEEP_AFTER, limit=SWEEP_LIMIT)

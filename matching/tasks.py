@@ -6,6 +6,7 @@ import logging
 import uuid
 
 import dramatiq
+from django.db import InterfaceError, OperationalError
 from dramatiq_crontab import cron
 
 from matching import impressions, services, tastes
@@ -14,7 +15,9 @@ logger = logging.getLogger(__name__)
 
 SWEEP_LIMIT = 5_000
 TASTES_LIMIT = 20_000
-HOURS = 3_600_000  # in milliseconds
+MINUTES, HOURS = 60_000, 3_600_000  # in milliseconds
+# What has waited for longer than its `max_age` has a younger one behind it, so that an
+# outage leaves no heap of them; a worker that is merely busy gets to it before.
 
 
 @dramatiq.actor(
@@ -24,10 +27,12 @@ def reindex(profile_ids: list[str]) -> None:
     """Bring people's places in the index up to date; running twice does no harm.
 
     Where that fails for several together, each is tried alone: one whom it fails for
-    keeps nobody else out.
+    keeps nobody else out. A database that fails is nobody's fault: all are tried again.
     """
     try:
         services.reindex([uuid.UUID(pk) for pk in profile_ids])
+    except (InterfaceError, OperationalError):
+        raise
     except Exception as error:
         if len(profile_ids) == 1:
             raise
@@ -37,35 +42,49 @@ def reindex(profile_ids: list[str]) -> None:
 
 
 @cron("*/10 * * * *")  # type: ignore[untyped-decorator]
-@dramatiq.actor(queue_name="housekeeping", max_retries=0)
+@dramatiq.actor(
+    queue_name="housekeeping", max_retries=0, time_limit=HOURS, max_age=20 * MINUTES
+)
 def sweep_index() -> None:
     """Every ten minutes: a lost message leaves nobody unfound or findable for long."""
     services.sweep(limit=SWEEP_LIMIT)
 
 
 @cron("*/10 * * * *")  # type: ignore[untyped-decorator]
-@dramatiq.actor(queue_name="housekeeping", max_retries=0)
+@dramatiq.actor(
+    queue_name="housekeeping", max_retries=0, time_limit=HOURS, max_age=20 * MINUTES
+)
 def sweep_tastes() -> None:
     """Every ten minutes, and when another space takes over: tastes of no other."""
     tastes.sweep(limit=TASTES_LIMIT)
 
 
 @cron("7 * * * *")  # type: ignore[untyped-decorator]
-@dramatiq.actor(queue_name="housekeeping", max_retries=0)
+@dramatiq.actor(
+    queue_name="housekeeping", max_retries=0, time_limit=HOURS, max_age=HOURS
+)
 def count_impressions() -> None:
     """Every hour: rankings go by how often people were shown."""
     impressions.count()
 
 
 @cron("23 3 * * *")  # type: ignore[untyped-decorator]
-@dramatiq.actor(queue_name="housekeeping", max_retries=3, min_backoff=60_000)
+@dramatiq.actor(
+    queue_name="housekeeping",
+    max_retries=3,
+    min_backoff=60_000,
+    time_limit=HOURS,
+    max_age=24 * HOURS,
+)
 def arrange_impressions() -> None:
     """Every night: months of the log ahead, and none older than is kept."""
     impressions.arrange()
 
 
 @cron("30 * * * *")  # type: ignore[untyped-decorator]
-@dramatiq.actor(queue_name="housekeeping", max_retries=0, time_limit=12 * HOURS)
+@dramatiq.actor(
+    queue_name="housekeeping", max_retries=0, time_limit=12 * HOURS, max_age=HOURS
+)
 def build_indexes() -> None:
     """Every hour: a space that has grown large is searched by lists from then on."""
     services.build_indexes()

@@ -6,8 +6,10 @@ import datetime as dt
 import logging
 import re
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from itertools import islice
 
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
@@ -22,6 +24,8 @@ from twinby.errors import NotFoundError, UnavailableError
 logger = logging.getLogger(__name__)
 
 SWEEP_BATCH = 500
+# Where the files of so many photos cannot be removed, those of the others cannot.
+SWEEP_FAILURES = 20
 SHARD = re.compile("[0-9a-f]{2}")  # see models.rendition_paths
 
 
@@ -32,7 +36,8 @@ def write(photo: Photo, new: Ingested) -> None:
         photo.annotation.save("annotation", ContentFile(new.annotation), save=False)
     except Exception as error:  # noqa: BLE001 - every storage has errors of its own
         logger.error("A photo could not be stored: %s", type(error).__name__)
-        remove([photo.pk])
+        begun = 2 if photo.display else 1  # it has a name once it is stored
+        _delete(rendition_paths(photo.pk)[:begun])
         raise UnavailableError("Photos cannot be stored now; try again.") from None
 
 
@@ -65,28 +70,39 @@ def remove_on_commit(photo_ids: Iterable[uuid.UUID]) -> None:
 
 
 def remove(photo_ids: Iterable[uuid.UUID]) -> None:
-    """Remove renditions, also half-written ones; `sweep` finds what stays behind."""
-    for photo_id in photo_ids:
-        for path in rendition_paths(photo_id):
-            try:
-                default_storage.delete(path)
-            except Exception as error:  # noqa: BLE001 - the other files must go too
-                logger.warning(
-                    "A rendition could not be removed: %s", type(error).__name__
-                )
+    """Remove renditions, also half-written ones, until the storage fails at one.
+
+    Somebody waits, and every other might take as long: `sweep` finds what stays behind.
+    """
+    _delete(path for photo_id in photo_ids for path in rendition_paths(photo_id))
+
+
+def _delete(paths: Iterable[str]) -> None:
+    try:
+        for path in paths:
+            default_storage.delete(path)
+    except Exception as error:  # noqa: BLE001 - every storage has errors of its own
+        logger.warning("A rendition could not be removed: %s", type(error).__name__)
 
 
 def sweep(*, older_than: dt.timedelta) -> int:
     """Remove renditions without a row: of a crash, or of a storage that was down.
 
-    Returns how many photos' files went. Younger files may be of an upload under way.
+    Returns how many photos' files went. Younger files may be of an upload under way. It
+    goes on where those of a photo cannot be removed, but not for ever.
     """
     horizon = timezone.now() - older_than
-    orphans = [
-        photo_id for photo_id in _without_row(_stored_ids()) if _old(photo_id, horizon)
-    ]
-    remove(orphans)
-    return len(orphans)
+    gone, failures = 0, Counter[str]()
+    for photo_id in _without_row(_stored_ids()):
+        try:
+            gone += _remove_old(photo_id, horizon)
+        except Exception as error:  # noqa: BLE001 - every storage has errors of its own
+            failures[type(error).__name__] += 1
+        if failures.total() == SWEEP_FAILURES:
+            break
+    if failures:
+        logger.warning("Renditions could not be removed: %s", dict(failures))
+    return gone
 
 
 def _stored_ids() -> Iterator[uuid.UUID]:
@@ -105,15 +121,19 @@ def _folders(path: str) -> list[str]:
 
 
 def _without_row(stored: Iterator[uuid.UUID]) -> Iterator[uuid.UUID]:
-    ids = list(stored)
-    for start in range(0, len(ids), SWEEP_BATCH):
-        batch = ids[start : start + SWEEP_BATCH]
+    """Those that no row has, a batch after the other: there may be tens of millions."""
+    while batch := list(islice(stored, SWEEP_BATCH)):
         known = set(Photo.objects.filter(pk__in=batch).values_list("pk", flat=True))
         yield from (photo_id for photo_id in batch if photo_id not in known)
 
 
-def _old(photo_id: uuid.UUID, horizon: dt.datetime) -> bool:
-    """Whether there are files at all, and all of them are older than `horizon`."""
+def _remove_old(photo_id: uuid.UUID, horizon: dt.datetime) -> bool:
+    """Remove a photo's files, all of which must be older than `horizon`; False if not,
+    or if there are none."""
     paths = [path for path in rendition_paths(photo_id) if default_storage.exists(path)]
     times = [default_storage.get_modified_time(path) for path in paths]
-    return bool(times) and max(times) < horizon
+    if not times or max(times) >= horizon:
+        return False
+    for path in paths:
+        default_storage.delete(path)
+    return True

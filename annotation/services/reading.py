@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -40,6 +41,7 @@ from twinby.errors import NotFoundError, UnavailableError
 logger = logging.getLogger(__name__)
 
 WARNING_SECONDS = 3600.0
+UNFETCHED = "storage-unavailable"  # the reason of a batch whose files are not given
 
 
 class HourlyWarning:
@@ -150,29 +152,19 @@ def _broken(claim: Claim, asked: Sequence[int]) -> list[Outcome]:
 def _read(
     rows: Sequence[Annotation], annotator: Annotator, asked: list[int]
 ) -> list[Outcome]:
-    """One reading for equal bytes; a file that cannot be opened fails alone.
+    """One reading for equal bytes; a file that is not there fails alone.
 
     `asked` gets the rows that the annotator is asked about, before it is.
     """
     known = _readings_of_same_bytes(rows)
-    found: dict[int, Outcome] = {}
-    images: dict[int, bytes] = {}
     content = {row.pk: row.photo.sha256 for row in rows}
-    first: dict[str, int] = {}
-    for row in rows:
-        if content[row.pk] in known or content[row.pk] in first:
-            continue
-        image = _image(row.photo)
-        if isinstance(image, bytes):
-            images[row.pk] = image
-            first[content[row.pk]] = row.pk
-        else:
-            found[row.pk] = image
+    images, found = _fetched([row for row in rows if content[row.pk] not in known])
     if not connection.in_atomic_block:
         connection.close()  # a slow model keeps no connection from others
     asked += images
-    found |= zip(images, _ask(annotator, list(images.values())), strict=True)
-    known |= {sha256: copy(found[pk]) for sha256, pk in first.items()}
+    answers = dict(zip(images, _ask(annotator, list(images.values())), strict=True))
+    known |= {content[pk]: copy(outcome) for pk, outcome in answers.items()}
+    found |= answers
     return [found[pk] if pk in found else known[content[pk]] for pk in content]
 
 
@@ -199,13 +191,39 @@ def copy(outcome: Outcome) -> Outcome:
     return TransientError(outcome.reason, COPY, counted=is_counted(outcome))
 
 
+def _fetched(
+    rows: Sequence[Annotation],
+) -> tuple[dict[int, bytes], dict[int, Outcome]]:
+    """One image for equal bytes, in the order of the rows, and errors of other rows.
+
+    Once the storage fails, it is asked for no more: each photo might wait as long. Whom
+    it is asked for first is drawn by lot, so that a photo at which it always fails does
+    not keep the same others waiting for ever.
+    """
+    same: dict[str, list[Annotation]] = {}
+    for row in rows:
+        same.setdefault(row.photo.sha256, []).append(row)
+    images: dict[int, bytes] = {}
+    errors: dict[int, Outcome] = {}
+    down: TransientError | None = None
+    for twins in random.sample([*same.values()], len(same)):
+        for row in twins:
+            image = down or _image(row.photo)
+            if isinstance(image, bytes):
+                images[row.pk] = image
+                break
+            errors[row.pk] = image
+            down = image if isinstance(image, TransientError) else None
+    return {row.pk: images[row.pk] for row in rows if row.pk in images}, errors
+
+
 def _image(photo: Photo) -> bytes | AnnotationError:
     try:
         return annotation_bytes(photo)
     except NotFoundError:
         return PermanentError("file-missing")
     except UnavailableError:
-        return TransientError("storage-unavailable")
+        return TransientError(UNFETCHED, counted=False)
 
 
 def _ask(annotator: Annotator, images: Sequence[bytes]) -> list[Outcome]:

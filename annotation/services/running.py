@@ -22,7 +22,7 @@ from annotation.models import AnnotationQuerySet
 from annotation.services import claiming
 from annotation.services.claiming import MAX_ATTEMPTS, BudgetSpentError
 from annotation.services.gating import catch_up
-from annotation.services.reading import annotator_of, read, warn
+from annotation.services.reading import UNFETCHED, annotator_of, read, warn
 from annotation.services.requesting import add_rows, ask_again, unhurried, unread
 from annotation.services.settling import Settled
 from profiles.models import Photo, PhotoQuerySet, Profile
@@ -34,6 +34,9 @@ PAUSES_SECONDS = (2.0, 4.0, 8.0, 16.0, 32.0, 60.0)  # the last one again and aga
 NO_LIMIT = 10**12
 # So many failures without a reading are about the annotator, not about the photos.
 HOPELESS = 64
+NO_STORAGE = (
+    "The storage gives none of the photos that are left: see why, and run it again."
+)
 
 
 @dataclass(frozen=True)
@@ -189,10 +192,11 @@ class Run:
             if settled is None:
                 return
             self._count(settled, step)
-            errors = 0 if settled.recorded else errors
-            fruitless = fruitless + 1 if settled.again and not settled.recorded else 0
-            if fruitless:
-                self._over.wait(PAUSES_SECONDS[:fruitless][-1])
+            if settled.recorded:
+                errors = fruitless = 0
+            elif settled.again:
+                fruitless += 1
+                self._rest(settled.again, fruitless)
 
     def _may_pass(self, error: Exception, errors: int) -> bool:
         """Whether to go on after so many errors in a row."""
@@ -206,6 +210,17 @@ class Run:
             logger.warning("A batch broke: %s", type(error).__name__)
             connection.close()
         return True
+
+    def _rest(self, again: TransientError, fruitless: int) -> None:
+        """A pause after so many turns in a row without an outcome, `again` the last.
+
+        The end, where it is the storage that gives nothing for so long.
+        """
+        if again.reason == UNFETCHED and fruitless > MAX_ATTEMPTS:
+            if not self._counts["read"]:
+                raise BackendUnavailableError(NO_STORAGE)
+            self.stop(NO_STORAGE)
+        self._over.wait(PAUSES_SECONDS[:fruitless][-1])
 
     def _turn(self) -> Settled | None:
         """Claims, reads and settles once; None where there is nothing left to do."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 
 from annotation import services as annotation
 from annotation.schema import SCHEMA_VERSION
@@ -37,6 +39,7 @@ from matching.spaces import (
 from profiles.models import Photo, Profile, ProfileQuerySet
 from twinby.errors import ConflictError, NotFoundError
 
+logger = logging.getLogger(__name__)
 Step = Callable[[int], None]
 
 # The name by which one goes back to no head at all.
@@ -222,13 +225,24 @@ def reindex(profile_ids: Sequence[uuid.UUID]) -> None:
 
 
 def sweep(*, limit: int | None = None) -> int:
-    """Index whom a lost message left out of date, `limit` at most; returns how many."""
+    """Index whom a lost message left out of date, `limit` at most; returns how many.
+
+    One for whom that fails keeps nobody else out; a database that fails ends it.
+    """
     space = active_space()
     due = staleness.out_of_date(space, annotator=feature_space(space).model)
     ids = list(due.order_by("pk").values_list("pk", flat=True).distinct()[:limit])
+    failures: Counter[str] = Counter()
     for profile_id in ids:
-        reindex([profile_id])
-    return len(ids)
+        try:
+            reindex([profile_id])
+        except (InterfaceError, OperationalError):
+            raise
+        except Exception as error:  # noqa: BLE001 - the others must be found too
+            failures[type(error).__name__] += 1
+    if failures:
+        logger.warning("People could not be indexed: %s", dict(failures))
+    return len(ids) - failures.total()
 
 
 def build_indexes() -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import OperationalError, connection
 from dramatiq import Broker
 
 from annotation import backends
@@ -22,6 +22,7 @@ from matching import services, spaces
 from matching.features import BLOCKS, pack, person_features, unpack
 from matching.models import PersonVector, Space
 from matching.population import neutral_space
+from matching.services import indexing
 from profiles import services as people
 from profiles.models import Photo, Profile
 from tests.conftest import MakePerson, MakePhoto
@@ -204,6 +205,57 @@ def test_the_sweep_finds_whose_photo_took_the_place_of_another(
         people.reject(shown.pk, reason="dark")
     assert services.sweep(limit=10) == 1
     assert services.sweep(limit=10) == 0
+
+
+@pytest.fixture
+def unindexed(
+    work: Work, make_person: MakePerson, make_photo: MakePhoto
+) -> list[Profile]:
+    """People the sweep has yet to index, in the order in which it comes to them."""
+    for _ in range(3):
+        make_photo(make_person())
+    work()
+    PersonVector.objects.all().delete()
+    return list(Profile.objects.order_by("pk"))
+
+
+def fail_for(
+    person: Profile, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = indexing._entry
+
+    def fail(frame: object, whom: Profile, seen: object) -> object:
+        if whom == person:
+            raise error
+        return entry(frame, whom, seen)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(indexing, "_entry", fail)
+
+
+def test_one_whom_the_sweep_cannot_index_keeps_nobody_behind_them_out(
+    unindexed: list[Profile],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    first = unindexed[0]
+    fail_for(first, ValueError(str(first.pk)), monkeypatch)
+    assert services.sweep(limit=10) == 2
+    assert [vector_of(person) is not None for person in unindexed] == [
+        False,
+        True,
+        True,
+    ]
+    assert "People could not be indexed: {'ValueError': 1}" in caplog.messages
+    assert str(first.pk) not in caplog.text
+
+
+def test_a_database_that_fails_ends_the_sweep(
+    unindexed: list[Profile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_for(unindexed[0], OperationalError("the server is gone"), monkeypatch)
+    with pytest.raises(OperationalError):
+        services.sweep(limit=10)
+    assert not PersonVector.objects.exists()
 
 
 def test_a_new_space_is_filled_beside_the_old_one_and_then_takes_over(

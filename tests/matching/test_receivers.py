@@ -7,7 +7,7 @@ import uuid
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 
 from annotation.signals import photo_annotated
 from matching import services, tasks
@@ -99,3 +99,16 @@ def test_one_who_cannot_be_indexed_keeps_nobody_else_out(
     tasks.reindex.fn([str(BOB)])
     with pytest.raises(RuntimeError):
         tasks.reindex.fn([str(ALICE)])
+
+
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+def test_a_database_that_is_down_does_not_make_ten_messages_of_one(
+    broker: Any, monkeypatch: pytest.MonkeyPatch, error: type[DatabaseError]
+) -> None:
+    def fail(people: list[uuid.UUID]) -> None:
+        raise error("the server closed the connection")
+
+    monkeypatch.setattr(services, "reindex", fail)
+    with pytest.raises(error):
+        tasks.reindex.fn([str(ALICE), str(BOB)])
+    assert queued(broker) == []

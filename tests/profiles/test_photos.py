@@ -167,6 +167,47 @@ def test_a_storage_that_fails_leaves_neither_file_nor_row(
     assert not files(media)
 
 
+@pytest.mark.parametrize("works_for", [0, 1])
+def test_a_storage_that_is_down_is_asked_once_to_remove_what_an_upload_began(
+    alice: Profile, monkeypatch: pytest.MonkeyPatch, works_for: int
+) -> None:
+    real, calls = FileSystemStorage._save, iter(range(10))  # type: ignore[attr-defined]
+    asked: list[str] = []
+
+    def save(self: Any, name: str, content: Any) -> str:
+        if next(calls) < works_for:
+            return real(self, name, content)  # type: ignore[no-any-return]
+        raise ConnectionError(name)
+
+    def delete(self: Any, name: str) -> None:
+        asked.append(name)
+        raise ConnectionError(name)
+
+    monkeypatch.setattr(FileSystemStorage, "_save", save)
+    monkeypatch.setattr(FileSystemStorage, "delete", delete)
+    with pytest.raises(UnavailableError):
+        add(alice)
+    assert [Path(name).name for name in asked] == ["display.webp"]
+
+
+def test_an_upload_of_which_nothing_was_stored_has_one_file_to_remove(
+    alice: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def refuse(self: Any, name: str, content: Any) -> str:
+        raise ConnectionError(name)
+
+    def delete(self: Any, name: str) -> None:
+        asked.append(name)
+
+    monkeypatch.setattr(FileSystemStorage, "_save", refuse)
+    monkeypatch.setattr(FileSystemStorage, "delete", delete)
+    with pytest.raises(UnavailableError):
+        add(alice)
+    assert [Path(name).name for name in asked] == ["display.webp"]
+
+
 def test_a_row_that_cannot_be_written_leaves_no_file(
     alice: Profile, media: Path
 ) -> None:
@@ -386,16 +427,19 @@ def test_a_storage_that_is_down_does_not_stop_an_erasure_and_is_swept_later(
 ) -> None:
     add(alice, seed=1)
     add(alice, seed=2)
+    asked: list[str] = []
     with monkeypatch.context() as down:
 
         def refuse(self: Any, name: str) -> None:
+            asked.append(name)
             raise ConnectionError(name)
 
         down.setattr(FileSystemStorage, "delete", refuse)
         services.erase_profile(alice)
     assert not Profile.objects.exists()
     assert len(files(media)) == 4
-    assert "could not be removed: ConnectionError" in caplog.text
+    assert len(asked) == 1, "somebody waits: each file might take as long"
+    assert caplog.messages == ["A rendition could not be removed: ConnectionError"]
     assert storage.sweep(older_than=dt.timedelta(hours=1)) == 0  # may be an upload
     assert storage.sweep(older_than=-dt.timedelta(seconds=5)) == 2
     assert not files(media)
@@ -418,6 +462,69 @@ def test_the_sweep_passes_by_folders_that_are_not_ours(
         (foreign / "display.webp").write_bytes(b"not ours")
     assert storage.sweep(older_than=-dt.timedelta(seconds=5)) == 1
     assert [path.read_bytes() for path in files(media)] == [b"not ours"] * 2
+
+
+@pytest.fixture
+def orphans(transactional_db: None, alice: Profile) -> list[Photo]:
+    """Photos without a row, in the order in which the sweep comes to them."""
+    photos = [add(alice, seed=seed) for seed in range(4)]
+    Photo.objects.all().delete()
+    return sorted(photos, key=lambda photo: str(photo.pk))
+
+
+def test_the_sweep_goes_on_after_files_that_cannot_be_removed_and_says_so_once(
+    orphans: list[Photo],
+    media: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stuck, real = [str(photo.pk) for photo in orphans[:2]], FileSystemStorage.delete
+
+    def refuse_some(self: Any, name: str) -> None:
+        if any(pk in name for pk in stuck):
+            raise PermissionError(name)
+        real(self, name)
+
+    monkeypatch.setattr(FileSystemStorage, "delete", refuse_some)
+    assert storage.sweep(older_than=-dt.timedelta(seconds=5)) == 2
+    assert {path.parent.name for path in files(media)} == set(stuck)
+    assert caplog.messages == [
+        "Renditions could not be removed: {'PermissionError': 2}"
+    ]
+
+
+def test_the_sweep_gives_up_where_very_many_files_cannot_be_removed(
+    orphans: list[Photo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def refuse(self: Any, name: str) -> None:
+        asked.append(name)
+        raise ConnectionError(name)
+
+    monkeypatch.setattr(storage, "SWEEP_FAILURES", 3)
+    monkeypatch.setattr(FileSystemStorage, "delete", refuse)
+    assert storage.sweep(older_than=-dt.timedelta(seconds=5)) == 0
+    assert len(asked) == 3
+
+
+def test_the_sweep_removes_what_it_finds_before_it_looks_for_more(
+    orphans: list[Photo], media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds the names of a batch, and of one folder, not those of all photos."""
+    real = FileSystemStorage.listdir
+    last = str(orphans[-1].pk)[:2]
+
+    def fail_in_the_end(self: Any, path: str) -> tuple[list[str], list[str]]:
+        if path.endswith(f"/{last}"):
+            raise ConnectionError(path)
+        return real(self, path)
+
+    monkeypatch.setattr(storage, "SWEEP_BATCH", 1)
+    monkeypatch.setattr(FileSystemStorage, "listdir", fail_in_the_end)
+    with pytest.raises(ConnectionError):
+        storage.sweep(older_than=-dt.timedelta(seconds=5))
+    assert {path.parent.parent.name for path in files(media)} == {last}
 
 
 def test_there_is_nothing_to_sweep_before_the_first_photo(db: None) -> None:
