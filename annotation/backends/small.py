@@ -141,6 +141,6 @@ def _load() -> _Network:
     # Each of our threads runs the network by itself.
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(
-        str(weights.NETWORK), options, providers=["CPUExecutionProvider"]
+        weights.network(), options, providers=["CPUExecutionProvider"]
     )
     return _Network(session, Readout.of_json(weights.metadata()["calibration"]))

@@ -32,7 +32,7 @@ def judge(branch: Branch, views: Views, heads: tuple[Head, ...]) -> Judgement:
     """Measured on plain views."""
     if not len(views.images):
         return Judgement(math.nan, math.nan)
-    features, logits = answers(branch, views)
+    logits, features = answers(branch, views)
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     known = views.identity >= 0
     recall, people = math.nan, views.identity[known]
@@ -43,7 +43,7 @@ def judge(branch: Branch, views: Views, heads: tuple[Head, ...]) -> Judgement:
 
 @torch.no_grad()
 def answers(branch: Branch, views: Views) -> tuple[Floats, Floats]:
-    """The branch's features and logits on plain views."""
+    """The branch's logits and features on plain views."""
     branch.eval()
     device = next(branch.parameters()).device
     parts = [
@@ -51,4 +51,4 @@ def answers(branch: Branch, views: Views) -> tuple[Floats, Floats]:
         for images in plain_batches(views, branch.size, BATCH)
     ]
     features, logits = (torch.cat(column).cpu() for column in zip(*parts, strict=True))
-    return features.numpy(), logits.numpy()
+    return logits.numpy(), features.numpy()

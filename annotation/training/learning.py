@@ -195,6 +195,9 @@ def _losses(
 
 
 def _descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    """One step. Raises FloatingPointError before anything is spoiled by a lost loss."""
+    if not torch.isfinite(loss):
+        raise FloatingPointError("the loss is no number any more: try lower rates")
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(_parameters(optimizer), LARGEST_GRADIENT)

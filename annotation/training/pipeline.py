@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
 import cv2
 import torch
 
-from annotation.evaluation import cases
+from annotation.evaluation import cases, sources
 from annotation.training import calibrating, fit, recipe, views
 from annotation.training.export import (
     ExportError,
@@ -23,8 +27,7 @@ from annotation.training.export import (
     quantise,
 )
 from annotation.training.network import Encoder
-from annotation.training.recipe import Recipe
-from annotation.training.run import Run
+from annotation.training.run import Epoch, Run
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ DATA_SETS: Final = (
 QUANTISING_PHOTOS: Final = 64
 # What rounding to 8 bits must leave: the mean cosine of embeddings before and after.
 LEAST_COSINE: Final = 0.97
+LEG: Final = attrgetter("branch", "stage", "metric_loss")
 
 
 @dataclass(frozen=True)
@@ -83,38 +87,48 @@ def train_encoder(plan: Plan) -> dict[str, Any]:
     """Train, export, calibrate and measure; writes NAME.onnx and NAME.json to `out`.
 
     Returns the metadata that was written. With the same recipe, data and machine the
-    weights are the same. Raises RecipeError, FileExistsError, PretrainedError.
+    weights are the same on a CPU. Raises RecipeError, PretrainedError, ExportError,
+    and OSError where data are missing or the run's folder holds another run.
     """
     started = time.monotonic()
     how = recipe.read(plan.recipe)
-    run = Run(plan.run, plan.recipe.read_text(), resume=plan.resume)
+    material = {"limit": plan.limit, "bytes": sources.sizes(plan.data)}
+    text = plan.recipe.read_text()
+    run = Run(plan.run, text, material=material, resume=plan.resume)
     cv2.setNumThreads(1)  # its threads and torch's would take each other's cores
     _say("reading the data, finding faces in street photos")
     faces, photos = views.load(plan.data, seed=how.seed, limit=plan.limit)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoder = fit.train(faces, photos, how, run, device)
     del faces, photos
-    metadata = publish(encoder, plan, how)
+    metadata = publish(encoder, plan, run.epochs())
     _say(f"done after {(time.monotonic() - started) / 60:.0f} minutes")
     return metadata
 
 
-def publish(encoder: Encoder, plan: Plan, how: Recipe) -> dict[str, Any]:
-    """Export a trained encoder, with its calibration beside it."""
+def publish(encoder: Encoder, plan: Plan, told: Sequence[Epoch]) -> dict[str, Any]:
+    """Export a trained encoder, with its calibration and how it learned beside it.
+
+    Both files are made aside: whatever breaks, those in `out` stay as they were.
+    """
     plan.out.mkdir(parents=True, exist_ok=True)
-    network = plan.out / f"{plan.name}.onnx"
-    _say("rounding to 8 bits")
-    difference = _ship(encoder, network, plan)
-    _say("calibrating on the photos kept from training")
-    kept = cases.kept(plan.data, plan.limit)
-    readout, cross_fitted = calibrating.calibrate(network, kept)
-    metadata = _about(plan, how, network, encoder) | {
-        "export_difference": difference,
-        "calibration": readout.as_json(),
-        "cross_fitted": cross_fitted,
-    }
-    text = json.dumps(metadata, indent=1) + "\n"
-    network.with_suffix(".json").write_text(text)
+    with tempfile.TemporaryDirectory(dir=plan.out) as aside:
+        network = Path(aside) / f"{plan.name}.onnx"
+        _say("rounding to 8 bits")
+        difference = _ship(encoder, network, plan)
+        _say("calibrating on the photos kept from training")
+        kept = cases.kept(plan.data, plan.limit)
+        readout, cross_fitted = calibrating.calibrate(network, kept)
+        metadata = _about(plan, network, encoder) | {
+            "learned": _learned(told),
+            "export_difference": difference,
+            "calibration": readout.as_json(),
+            "cross_fitted": cross_fitted,
+        }
+        about = network.with_suffix(".json")
+        about.write_text(json.dumps(metadata, indent=1) + "\n")
+        for file in (network, about):
+            file.replace(plan.out / file.name)
     return metadata
 
 
@@ -128,14 +142,14 @@ def _ship(encoder: Encoder, network: Path, plan: Plan) -> float:
     before, after = (
         answers(file, views.faces, views.photos)[1] for file in (exact, network)
     )
-    exact.unlink()
     cosine = float((before * after).sum(1).mean())
     if cosine < LEAST_COSINE:
         raise ExportError(f"rounding moved the embeddings: mean cosine {cosine:.3f}")
     return difference
 
 
-def _about(plan: Plan, how: Recipe, network: Path, encoder: Encoder) -> dict[str, Any]:
+def _about(plan: Plan, network: Path, encoder: Encoder) -> dict[str, Any]:
+    how = recipe.read(plan.recipe)
     return {
         "model": plan.name,
         "sha256": hashlib.sha256(network.read_bytes()).hexdigest(),
@@ -143,10 +157,25 @@ def _about(plan: Plan, how: Recipe, network: Path, encoder: Encoder) -> dict[str
         "parameters": sum(p.numel() for p in encoder.parameters()),
         "research_data": True,
         "data_sets": [asdict(data_set) for data_set in DATA_SETS],
+        "recipe": recipe.digest(plan.recipe),
         "seed": how.seed,
         "start": how.start,
-        "epochs": how.epochs,
     }
+
+
+def _learned(told: Sequence[Epoch]) -> list[dict[str, Any]]:
+    """Of every stage, by each metric loss tried: what its epochs came to."""
+    return [
+        {
+            "branch": branch,
+            "stage": stage,
+            "metric_loss": metric_loss,
+            "ranking": [one.ranking for one in epochs],
+            "recall_at_1": [one.recall_at_1 for one in epochs],
+        }
+        for (branch, stage, metric_loss), leg in groupby(told, LEG)
+        for epochs in [list(leg)]
+    ]
 
 
 def _say(text: str) -> None:

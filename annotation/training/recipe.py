@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import re
 import tomllib
@@ -61,13 +63,11 @@ class Recipe:
     face: BranchRecipe
     photo: BranchRecipe
 
-    @property
-    def epochs(self) -> dict[str, int]:
-        """Of each branch, all its stages together."""
-        return {
-            name: sum(stage.epochs for stage in branch.stages)
-            for name, branch in (("face", self.face), ("photo", self.photo))
-        }
+
+def digest(path: Path = DEFAULT) -> str:
+    """The sha256 of what a recipe says, whatever remarks it makes."""
+    told = json.dumps(tomllib.loads(path.read_text()), sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def read(path: Path = DEFAULT) -> Recipe:
@@ -94,13 +94,16 @@ def _branch(told: Any, name: str) -> BranchRecipe:
         raise RecipeError(f"[{name}] shares lacks {JUDGED_BY[name]}")
     if not told["stages"] or not isinstance(told["stages"], list):
         raise RecipeError(f"[[{name}.stages]] is missing")
+    stages = tuple(_stage(one, name) for one in told["stages"])
+    if len({stage.name for stage in stages}) < len(stages):
+        raise RecipeError(f"[[{name}.stages]]: two have one name, and one checkpoint")
     return BranchRecipe(
         batch=int(_number(told, "batch", name, least=2, kind=int)),
         shares={SOURCES[key]: _number(shares, key, name) for key in shares},
         changes=Changes(
             zoom=_number(told, "zoom", name), hidden=_number(told, "hidden", name)
         ),
-        stages=tuple(_stage(one, name) for one in told["stages"]),
+        stages=stages,
         frozen_blocks=int(
             _number({"frozen_blocks": 0} | told, "frozen_blocks", name, kind=int)
         ),

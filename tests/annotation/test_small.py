@@ -13,7 +13,12 @@ import numpy as np
 import pytest
 
 from annotation.backends import annotator_version, weights
-from annotation.backends.base import AnnotatorVersion, PermanentError, Reading
+from annotation.backends.base import (
+    AnnotatorVersion,
+    BackendUnavailableError,
+    PermanentError,
+    Reading,
+)
 from annotation.backends.small import BATCH, SmallAnnotator
 from annotation.schema import NOT_VISIBLE, Gate, Verdict, problems, visible
 from annotation.small.readout import Readout, ReadoutError
@@ -164,6 +169,17 @@ def test_the_weights_are_those_the_metadata_describes() -> None:
     data = weights.NETWORK.read_bytes()
     assert hashlib.sha256(data).hexdigest() == weights.metadata()["sha256"]
     assert len(data) <= MAX_BYTES
+
+
+def test_another_network_than_the_metadata_tell_of_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / weights.NETWORK.name
+    other.write_bytes(weights.NETWORK.read_bytes() + b"\0")
+    for path in (other, tmp_path / "missing.onnx"):
+        monkeypatch.setattr(weights, "NETWORK", path)
+        with pytest.raises(BackendUnavailableError, match=path.name):
+            SmallAnnotator().read([b"a photo"])
 
 
 def test_the_weights_say_that_research_data_made_them() -> None:

@@ -84,7 +84,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> tuple[Course, Run]:
 
 def test_it_learns_what_it_is_shown(taught: tuple[Course, Run]) -> None:
     own, _ = taught
-    _, logits = answers_of(own.branch, own.kept)
+    logits, _ = answers_of(own.branch, own.kept)
     blonde_over_black = logits[:, 4] - logits[:, 2]
     bright = own.kept.images.mean((1, 2, 3)) > 100
     leaning = blonde_over_black > np.median(blonde_over_black)
@@ -113,7 +113,7 @@ def test_people_are_known_by_the_direction_of_their_features(
     # The longest is of somebody else: by length it would be nearest to all.
     features = np.array([[1, 0], [0.9, 0.1], [9, 9], [0, 1]], np.float32)
     logits = np.zeros((4, width(FACE_HEADS)), np.float32)
-    monkeypatch.setattr(judging, "answers", lambda *_: (features, logits))
+    monkeypatch.setattr(judging, "answers", lambda *_: (logits, features))
     people = replace(blocks(4), identity=np.array([0, 0, 1, 2]))
     found = judging.judge(course().branch, people, FACE_HEADS)
     assert found.recall_at_1 == 1

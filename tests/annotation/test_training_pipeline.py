@@ -54,6 +54,13 @@ def test_it_trains_from_real_photos_to_described_weights(tmp_path: Path) -> None
     written = json.loads((plan.out / "tiny.json").read_text())
     assert written["sha256"] == metadata["sha256"]
     assert written["research_data"] is True
+    assert [leg["stage"] for leg in written["learned"] if leg["branch"] == "face"] == [
+        "warm-up",
+        "fine-tuning",
+        "refinement",
+        "refinement",
+    ]
+    assert {file.name for file in plan.out.iterdir()} == {"tiny.onnx", "tiny.json"}
     readout = Readout.of_json(written["calibration"])
     answers = readout.answers(np.zeros((1, WIDTH), np.float32), np.ones(1))
     assert answers.probabilities.shape == (1, WIDTH)

@@ -25,7 +25,13 @@ def test_the_shipped_recipe_can_be_read() -> None:
         "fine-tuning",
         "refinement",
     ]
-    assert found.epochs["face"] == sum(stage.epochs for stage in found.face.stages)
+
+
+def test_a_recipe_is_known_by_what_it_says(tmp_path: Path) -> None:
+    remarked, other = tmp_path / "remarked.toml", tmp_path / "other.toml"
+    remarked.write_text(f"# the same\n{SHIPPED}")
+    other.write_text(SHIPPED.replace("zoom = 0.12", "zoom = 0.13"))
+    assert recipe.digest(remarked) == recipe.digest() != recipe.digest(other)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +50,7 @@ def test_the_shipped_recipe_can_be_read() -> None:
         ("frozen_blocks = 4", "frozen_blocks = -1", "frozen_blocks is a number"),
         ('name = "warm-up"', 'name = "../warm"', "small letters and hyphens"),
         ("people = true", "people = 1", "people is true or false"),
+        ('name = "fine-tuning"', 'name = "warm-up"', "two have one name"),
     ],
 )
 def test_a_wrong_recipe_is_refused_with_the_place(

@@ -34,12 +34,15 @@ class Command(BaseCommand):
         try:
             # torch is not part of what the product needs to run.
             from annotation.training import recipe
+            from annotation.training.export import ExportError
             from annotation.training.lite import PretrainedError
             from annotation.training.pipeline import Plan, train_encoder
         except ImportError as missing:
             raise CommandError(
                 f"Training needs {missing.name}: install requirements/vlm.txt."
             ) from missing
+        if options["limit"] and options["out"] == weights.FOLDER:
+            raise CommandError("A try with --limit needs an --out of its own.")
         names = ("data", "out", "run", "limit", "resume")
         chosen = {name: options[name] for name in names}
         plan = Plan(
@@ -47,6 +50,8 @@ class Command(BaseCommand):
         )
         try:
             metadata = train_encoder(plan)
-        except (recipe.RecipeError, PretrainedError, FileExistsError) as error:
+        except (recipe.RecipeError, PretrainedError, ExportError) as error:
             raise CommandError(str(error)) from error
+        except (OSError, FloatingPointError) as error:
+            raise CommandError(f"Training ended: {error}") from error
         self.stdout.write(json.dumps(metadata["cross_fitted"], indent=1))
