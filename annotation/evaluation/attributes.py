@@ -141,6 +141,17 @@ def measure(
     }
 
 
+def measure_faces(
+    found: Readings, cases: Cases, at: Mapping[str, float], *, seed: int = 0
+) -> Figures:
+    """The labels of faces alone, and the share of photos of which a face is read."""
+    judge = Judge(found, at, resampled(len(cases), seed=seed))
+    hidden = _hidden(judge, list(range(len(cases))))
+    seen = 1 - judge.counts @ hidden.mean(1) / judge.counts.sum(1)
+    scores = judge.scores(questions.of_faces(cases))
+    return section(scores) | {"visible": estimate(seen)}
+
+
 def _garments(scores: Sequence[Score]) -> list[Score]:
     return [score for score in scores if score.asked.attribute != ACCESSORIES]
 
@@ -216,9 +227,14 @@ def _unseen(judge: Judge, cases: Cases) -> Figures | None:
     rows = np.flatnonzero(cases.among(LOWER_HALF)).tolist()
     if not rows:
         return None
-    unseen = [[judge.found[row][name][NOT_VISIBLE] for name in FACIAL] for row in rows]
-    hidden = np.array(unseen) >= HIDDEN
+    hidden = _hidden(judge, rows)
     drawn = judge.counts[:, rows]
     shares = (drawn @ hidden.mean(1)) / np.maximum(drawn.sum(1), 1)
     by_attribute = dict(zip(FACIAL, hidden.mean(0).tolist(), strict=True))
     return estimate(shares) | {"photos": len(rows), "attributes": by_attribute}
+
+
+def _hidden(judge: Judge, rows: Sequence[int]) -> Mask:
+    """Which facial attributes are mostly not visible, (rows, attributes)."""
+    unseen = [[judge.found[row][name][NOT_VISIBLE] for name in FACIAL] for row in rows]
+    return np.array(unseen) >= HIDDEN

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from annotation.evaluation import labels, sources
 from annotation.evaluation.labels import TargetRow, Targets
+from annotation.evaluation.snapshots import snapshot
 from annotation.evaluation.sources import Example
 from annotation.small.heads import FACE_HEADS, PHOTO_HEADS
 
@@ -59,6 +60,10 @@ class Cases:
         """Which cases are of one of these kinds, (n,)."""
         return np.isin(self.kind, kinds)
 
+    def pairs(self) -> npt.NDArray[np.int64]:
+        """A number for every case, the same for a photo and its lower half, (n,)."""
+        return np.cumsum(~self.among(LOWER_HALF))
+
     def says(self, label: str, *, value: bool) -> npt.NDArray[np.bool_]:
         """Which of CelebA's photos have this label so, (n,); no other has."""
         faces = self.among(CELEBA)
@@ -84,15 +89,30 @@ def taught(folder: Path, limit: int | None = None) -> Cases:
     return Cases.of(_whole(folder, limit, validation=False))
 
 
+def unaligned(folder: Path, limit: int | None = None) -> Cases:
+    """CelebA's validation split as people's cameras take faces (`snapshots`).
+
+    At most `limit`; the same photos and labels as `kept` has.
+    """
+    return Cases.of(
+        replace(case, photo=snapshot(case.photo, number))
+        for number, case in enumerate(_faces(folder, limit, validation=True))
+    )
+
+
 def _whole(folder: Path, limit: int | None, *, validation: bool) -> Iterator[Case]:
-    for example in sources.celeba(folder, limit, validation=validation):
-        faces = labels.celeba_face(example.labels)
-        both = np.concatenate([faces, labels.celeba_photo(example.labels)])
-        yield Case(example.data, CELEBA, both, example.labels, example.identity)
+    yield from _faces(folder, limit, validation=validation)
     for example in sources.clothing_co_parsing(folder, limit, validation=validation):
         yield _street(example, CCP, labels.ccp_photo(example.labels))
     for example in sources.stanford_clothing(folder, limit, validation=validation):
         yield _street(example, STANFORD, labels.stanford_photo(example.labels))
+
+
+def _faces(folder: Path, limit: int | None, *, validation: bool) -> Iterator[Case]:
+    for example in sources.celeba(folder, limit, validation=validation):
+        faces = labels.celeba_face(example.labels)
+        both = np.concatenate([faces, labels.celeba_photo(example.labels)])
+        yield Case(example.data, CELEBA, both, example.labels, example.identity)
 
 
 def _street(example: Example, kind: str, clothes: Targets) -> Case:

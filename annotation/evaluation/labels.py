@@ -201,9 +201,10 @@ def ccp_photo(tags: Collection[str]) -> Targets:
 
 
 # The Stanford set names one garment per photo: category -> (worn, not worn). Whatever
-# may be worn beneath or beside it stays unknown.
+# may be worn beneath or beside it stays unknown, as does whether a woman's shirt is a
+# blouse: the wearer's gender, which the set tells too, decides nothing here.
 _STANFORD_CATEGORIES: Final[Mapping[str, tuple[str, str]]] = {
-    "1": ("", "t_shirt sweater hoodie suit dress"),
+    "1": ("shirt", "t_shirt sweater hoodie suit dress"),
     "2": ("sweater", "suit dress"),
     "3": ("t_shirt", "shirt blouse sweater hoodie suit dress coat"),
     "4": ("", "suit"),
@@ -211,7 +212,6 @@ _STANFORD_CATEGORIES: Final[Mapping[str, tuple[str, str]]] = {
     "6": ("", "t_shirt shirt sweater hoodie suit coat"),
     "7": ("dress", "t_shirt shirt sweater hoodie suit trousers jeans shorts"),
 }
-_STANFORD_SHIRT, _STANFORD_MAN = "1", "1"
 _STANFORD_PATTERNS: Final[Mapping[str, str]] = {
     "solid": "pattern_solid",
     "striped": "pattern_stripe",
@@ -230,9 +230,6 @@ def stanford_photo(answers: Mapping[str, str]) -> Targets:
     worn, not_worn = _STANFORD_CATEGORIES.get(category, ("", ""))
     row.say("clothing_items", **dict.fromkeys(worn.split(), True))
     row.say("clothing_items", **dict.fromkeys(not_worn.split(), False))
-    man = answers["gender"].removesuffix(".0") == _STANFORD_MAN
-    if category == _STANFORD_SHIRT and man:
-        row.say("clothing_items", shirt=True)
     row.allow("clothing_pattern", *_stanford_patterns(answers))
     for name in ("necktie", "scarf"):
         if answers[name]:

@@ -113,7 +113,7 @@ def _each_by_the_other(logits: Floats, room: Floats, cases: Cases) -> Readings:
     A street photo and its lower half, which follow each other, are in the same half.
     """
     merged: list[Attributes] = [{}] * len(logits)
-    half = np.arange(len(logits)) // 2 % 2
+    half = cases.pairs() % 2
     for part in (0, 1):
         readout = Readout.fit(logits[half != part], cases.targets[half != part])
         rows = np.flatnonzero(half == part)

@@ -36,7 +36,7 @@ BASELINES: Final = {
     "random": "random directions",
 }
 # Of the weights, where they are our own.
-FACTS: Final = ("parameters", "bytes", "start", "epochs", "seed")
+FACTS: Final = ("parameters", "bytes", "start", "seed")
 NOTHING: Final = "-"
 
 
@@ -76,26 +76,25 @@ def _summary(figures: Figures) -> Iterator[tuple[str, str]]:
     yield "annotator", f"`{figures['annotator']}`"
     for name in FACTS:
         if name in facts:
-            yield name, _fact(facts[name])
+            fact = facts[name]
+            yield name, f"{fact:,}" if isinstance(fact, int) else fact
     yield (
-        "photos measured, for thresholds, rated, failed",
-        f"{photos['measured']:,}, {photos['for_thresholds']:,}, {photos['rated']:,}, "
-        f"{failed:,}",
+        "photos measured, unaligned, for thresholds, rated, failed",
+        f"{photos['measured']:,}, {photos['unaligned']:,}, "
+        f"{photos['for_thresholds']:,}, {photos['rated']:,}, {failed:,}",
     )
     for name, section in _sections(figures):
         means = section["means"]
         yield f"{name}: mean AUC", _interval(means["auc"])
         yield f"{name}: balanced accuracy", _interval(means["balanced_accuracy"])
+    unaligned = figures["unaligned"]
+    if unaligned["means"]:
+        yield "Faces, unaligned: mean AUC", _interval(unaligned["means"]["auc"])
+        seen = _interval(unaligned["visible"])
+        yield "Faces, unaligned: facial attributes visible", seen
     hidden = figures["attributes"]["lower_halves_not_visible"]
     if hidden:
         yield "lower halves: facial attributes not visible", _interval(hidden)
-
-
-def _fact(value: Any) -> str:
-    """A number, a word, or several numbers by name."""
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_fact(one)}" for name, one in value.items())
-    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _sections(figures: Figures) -> Iterator[tuple[str, Figures]]:

@@ -38,16 +38,21 @@ Read = Callable[[Sequence[bytes]], Seen]
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """Photos kept from training, others to choose thresholds on, and rated faces."""
+    """Photos kept from training, others to choose thresholds on, and rated faces.
+
+    `unaligned` are the faces of `kept` once more, as people's cameras take them.
+    """
 
     kept: Cases
+    unaligned: Cases
     taught: Cases
     rated: London
 
     @property
     def photos(self) -> int:
         """How many are to be read."""
-        return len(self.kept) + len(self.taught) + len(self.rated.photos)
+        cases = (self.kept, self.unaligned, self.taught)
+        return sum(map(len, cases)) + len(self.rated.photos)
 
 
 def gather(folder: Path, limit: int | None = None) -> Material:
@@ -58,6 +63,7 @@ def gather(folder: Path, limit: int | None = None) -> Material:
     for_thresholds = min(limit or THRESHOLD_PHOTOS, THRESHOLD_PHOTOS)
     return Material(
         cases.kept(folder, limit),
+        cases.unaligned(folder, limit),
         cases.taught(folder, for_thresholds),
         london(folder),
     )
@@ -65,20 +71,24 @@ def gather(folder: Path, limit: int | None = None) -> Material:
 
 def evaluate(read: Read, material: Material) -> Figures:
     """Every figure, rounded; None where an annotator gives nothing to measure."""
-    seen, taught = read(material.kept.photos), read(material.taught.photos)
-    rated = read(material.rated.photos)
+    seen, unaligned = read(material.kept.photos), read(material.unaligned.photos)
+    taught, rated = read(material.taught.photos), read(material.rated.photos)
     thresholds = attributes.thresholds(taught.attributes, material.taught)
     failed = Counter[str]()
-    for part in (seen, taught, rated):
+    for part in (seen, unaligned, taught, rated):
         failed.update(part.failed)
     figures = {
         "photos": {
             "measured": len(material.kept),
+            "unaligned": len(material.unaligned),
             "for_thresholds": len(material.taught),
             "rated": len(material.rated.photos),
             "failed": dict(failed),
         },
         "attributes": attributes.measure(seen.attributes, material.kept, thresholds),
+        "unaligned": attributes.measure_faces(
+            unaligned.attributes, material.unaligned, thresholds
+        ),
         "embedding": _embedding(seen, material.kept),
         "taste": taste(sightings(rated), material.rated),
     }

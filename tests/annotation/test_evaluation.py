@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +77,31 @@ def test_a_few_photos_of_all_are_of_both_parts(limit: int) -> None:
     assert {is_kept for _, is_kept in some} == {True, False}
 
 
+def test_a_photo_is_not_held_out_while_its_double_is_learned_from(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "photos.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for place in range(10):
+            # The first is there once more among those learned from, the sixth is not.
+            archive.writestr(str(place), b"first" if place in (0, 3) else str(place))
+    rows = [{"file": str(place)} for place in range(10)]
+    with zipfile.ZipFile(path) as archive:
+        kept = sources._without_doubles(sources._parted(rows), archive)
+    assert [row["file"] for row, is_kept in kept if is_kept] == ["5"]
+    assert [row["file"] for row, is_kept in kept if not is_kept] == list("12346789")
+
+
+def test_celeba_s_test_split_is_for_others(tmp_path: Path) -> None:
+    folder = labelled.make(tmp_path / "data")
+    table = folder / "celeba_attributes.csv.gz"
+    with gzip.open(table, "rt") as lines:
+        text = lines.read()
+    with gzip.open(table, "wt") as out:
+        out.write(text.replace("train", "test", 1))
+    assert len(list(sources.celeba(folder))) == labelled.FACES - 1
+
+
 def test_nothing_that_was_trained_on_is_measured(folder: Path, kept: Cases) -> None:
     faces = kept.among(CELEBA)
     assert faces.sum() == labelled.VALIDATION
@@ -90,6 +117,27 @@ def test_a_lower_half_is_the_lower_half_pixel_by_pixel(kept: Cases) -> None:
     whole = sources.pixels(kept.photos[street])
     lower = sources.pixels(kept.photos[street + 1])
     assert (lower == whole[whole.shape[0] // 2 :]).all()
+
+
+def test_a_photo_and_its_lower_half_are_a_pair(kept: Cases) -> None:
+    pairs = kept.pairs()
+    for row in np.flatnonzero(kept.among(LOWER_HALF)):
+        assert pairs[row] == pairs[row - 1]
+    assert len(set(pairs.tolist())) == (~kept.among(LOWER_HALF)).sum()
+
+
+def test_unaligned_faces_are_those_kept_as_a_camera_takes_them(
+    folder: Path, kept: Cases
+) -> None:
+    found, again = cases.unaligned(folder), cases.unaligned(folder)
+    assert found.photos == again.photos
+    faces = np.flatnonzero(kept.among(CELEBA))
+    assert found.labels == [kept.labels[row] for row in faces]
+    sheets = [sources.pixels(photo) for photo in found.photos]
+    assert {sheet.shape for sheet in sheets} == {(320, 240, 3)}
+    # Brightness is what these photos show, and it is all still there.
+    shown = [sources.pixels(kept.photos[row]).mean() for row in faces]
+    assert [sheet.mean() for sheet in sheets] == pytest.approx(shown, abs=25)
 
 
 def test_a_broken_photo_of_the_folder_is_no_image() -> None:

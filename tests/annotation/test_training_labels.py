@@ -114,6 +114,19 @@ def test_a_dress_is_no_suit_but_may_go_with_a_coat() -> None:
     assert garments["coat"] == UNKNOWN
 
 
+def test_whether_a_shirt_is_one_does_not_hang_on_who_wears_it() -> None:
+    answers = dict.fromkeys(
+        ["necktie", "scarf", *labels._STANFORD_PATTERNS.values()], ""
+    )
+    women, men = (
+        labels.stanford_photo(answers | {"category": "1.0", "gender": gender})
+        for gender in ("2.0", "1.0")
+    )
+    assert women.tolist() == men.tolist()
+    garments = said(men, PHOTO_HEADS, "clothing_items")
+    assert (garments["shirt"], garments["blouse"]) == (1, UNKNOWN)
+
+
 def test_patterns_nobody_agreed_on_stay_possible() -> None:
     answers = dict.fromkeys(labels._STANFORD_PATTERNS.values(), "1.0")
     rest = {"gender": "", "category": "", "necktie": "2.0", "scarf": "1.0"}

@@ -69,6 +69,11 @@ def test_an_annotator_that_sees_what_is_there_has_the_best_figures(
     assert (smiles["label"], smiles["means"]) == ("Smiling", "expression: smile laugh")
     assert smiles["auc"] == {"value": 1, "low": 1, "high": 1}
     assert smiles["balanced_accuracy"]["value"] > 0.9  # thresholds are of others
+    # The same faces as people's cameras take them: as bright, and as well told.
+    unaligned = figures["unaligned"]
+    assert figures["photos"]["unaligned"] == labelled.VALIDATION
+    assert unaligned["means"]["auc"]["value"] == 1
+    assert unaligned["visible"]["value"] == pytest.approx(0.2)
     dress = {one["label"]: one for one in figures["attributes"]["ccp"]["labels"]}
     assert dress["dress"]["auc"]["value"] == 1
     # Nothing is said of trousers: no better than chance.
@@ -110,6 +115,7 @@ def test_the_card_is_written_anew_between_its_marks(
     assert "stale" not in text
     assert "| Smiling | expression: smile laugh | 44 | 1.000 (1.000 to 1.000) |" in text
     assert "| posterior | both | 1.000" in text
+    assert "| Faces, unaligned: mean AUC | 1.000 (1.000 to 1.000) |" in text
     # The same card again from the same figures, however often.
     card.refresh(page, figures)
     assert page.read_text() == text
