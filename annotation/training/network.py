@@ -18,6 +18,9 @@ DROPOUT: Final = 0.2
 # A face is looked at larger than it comes: what the trunk knows, it knows from photos
 # of 224 pixels, and an earring in 112 is smaller than anything that it was taught.
 FACE_ENLARGED: Final = (160, 160)
+# The share of a view's side that its mirror image is cut off on every side: another
+# frame of the same face is another opinion, and costs no more than the same frame.
+NEARER: Final = 0.07
 # Shares of the embedding's squared length: taste is first of all in faces.
 FACE_SHARE, PHOTO_SHARE = 0.64, 0.36
 
@@ -77,14 +80,18 @@ class Branch(nn.Module):
         self.register_buffer("spread", torch.tensor(lite.SPREAD)[:, None, None])
 
     def forward(self, view: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        middle = self.middle(self._pixels(view))
+        return self.answers(self.pixels(view))
+
+    def answers(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What `forward` answers, of a view's `pixels`."""
+        middle = self.middle(pixels)
         pooled = [self.pool_middle(middle), self.pool_top(self.top(middle))]
         features = self.features(torch.cat(pooled, 1))
         used = self.dropout(features)
         return features, self.heads(used), self.further(used)
 
-    def _pixels(self, view: Tensor) -> Tensor:
-        """As ImageNet's photos were given, (n, 3, height, width).
+    def pixels(self, view: Tensor) -> Tensor:
+        """A view of any size as ImageNet's photos were given, (n, 3, height, width).
 
         A row of pixels at a time: the runtime is ten times as slow by threes.
         """
@@ -93,7 +100,7 @@ class Branch(nn.Module):
             part.flatten().repeat(view.shape[2]) for part in (self.mean, self.spread)
         )
         pixels = ((rows - mean) / spread).view(view.shape).permute(0, 3, 1, 2)
-        if self.looked_at == self.size:
+        if self.looked_at == (view.shape[1], view.shape[2]):
             return pixels
         return functional.interpolate(pixels, self.looked_at, mode="bilinear")
 
@@ -143,9 +150,20 @@ class Encoder(nn.Module):
 
 
 def _both_ways(branch: Branch, view: Tensor) -> tuple[Tensor, Tensor]:
-    """Features and logits, each the mean of those of the view and its mirror image."""
-    features, logits, _ = branch(torch.cat([view, view.flip(2)]))
+    """Features and logits, each the mean of those of the view and its mirror image.
+
+    The mirror image is cut off a little on every side, as if taken from nearer.
+    """
+    rows, columns = (_inner(side) for side in branch.size)
+    mirrored = view.flip(2)[:, rows, columns]
+    pixels = torch.cat([branch.pixels(view), branch.pixels(mirrored)])
+    features, logits, _ = branch.answers(pixels)
     return _paired_mean(features), _paired_mean(logits)
+
+
+def _inner(side: int) -> slice:
+    cut = round(side * NEARER)
+    return slice(cut, side - cut)
 
 
 def _paired_mean(values: Tensor) -> Tensor:
