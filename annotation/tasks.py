@@ -7,15 +7,14 @@ import uuid
 
 import dramatiq
 from dramatiq.errors import Retry
-from dramatiq_crontab import cron
 
 from annotation import services
+from twinby.housekeeping import MINUTE, housekeeping
 
 SWEEP_AFTER = dt.timedelta(minutes=10)
 SWEEP_LIMIT = 5_000
 # A dead worker's lease runs out within three of these.
 LEASED_PAUSE_MS = 5_000
-MINUTES = 60_000  # in milliseconds
 
 
 @dramatiq.actor(
@@ -23,7 +22,7 @@ MINUTES = 60_000  # in milliseconds
     max_retries=services.MAX_ATTEMPTS,
     min_backoff=1_000,
     max_backoff=60_000,
-    time_limit=10 * MINUTES,
+    time_limit=10 * MINUTE,
 )
 def annotate(annotation_ids: list[int]) -> None:
     """Read a batch; a transient error comes back with back-off, and so does a crash."""
@@ -36,7 +35,7 @@ def annotate(annotation_ids: list[int]) -> None:
     max_retries=services.MAX_ATTEMPTS,
     min_backoff=1_000,
     max_backoff=60_000,
-    time_limit=30 * MINUTES,
+    time_limit=30 * MINUTE,
 )
 def annotate_on_gpu(annotation_ids: list[int]) -> None:
     """The same as `annotate`, for back ends that need a GPU."""
@@ -60,13 +59,7 @@ def follow_consent(profile_id: str) -> None:
     services.follow_consent(uuid.UUID(profile_id))
 
 
-@cron("*/5 * * * *")  # type: ignore[untyped-decorator]
-@dramatiq.actor(
-    queue_name="housekeeping",
-    max_retries=0,
-    time_limit=60 * MINUTES,
-    max_age=15 * MINUTES,  # younger ones are behind it: see profiles.tasks
-)
+@housekeeping("*/5 * * * *", max_age=15 * MINUTE)
 def sweep() -> None:
     """Every five minutes: a lost message costs a quarter of an hour, never a photo."""
     services.sweep(older_than=SWEEP_AFTER, limit=SWEEP_LIMIT)

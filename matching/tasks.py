@@ -7,17 +7,14 @@ import uuid
 
 import dramatiq
 from django.db import InterfaceError, OperationalError
-from dramatiq_crontab import cron
 
 from matching import impressions, services, tastes
+from twinby.housekeeping import HOUR, MINUTE, housekeeping
 
 logger = logging.getLogger(__name__)
 
 SWEEP_LIMIT = 5_000
 TASTES_LIMIT = 20_000
-MINUTES, HOURS = 60_000, 3_600_000  # in milliseconds
-# What has waited for longer than its `max_age` has a younger one behind it, so that an
-# outage leaves no heap of them; a worker that is merely busy gets to it before.
 
 
 @dramatiq.actor(
@@ -41,50 +38,31 @@ def reindex(profile_ids: list[str]) -> None:
             reindex.send([pk])
 
 
-@cron("*/10 * * * *")  # type: ignore[untyped-decorator]
-@dramatiq.actor(
-    queue_name="housekeeping", max_retries=0, time_limit=HOURS, max_age=20 * MINUTES
-)
+@housekeeping("*/10 * * * *", max_age=20 * MINUTE)
 def sweep_index() -> None:
     """Every ten minutes: a lost message leaves nobody unfound or findable for long."""
     services.sweep(limit=SWEEP_LIMIT)
 
 
-@cron("*/10 * * * *")  # type: ignore[untyped-decorator]
-@dramatiq.actor(
-    queue_name="housekeeping", max_retries=0, time_limit=HOURS, max_age=20 * MINUTES
-)
+@housekeeping("*/10 * * * *", max_age=20 * MINUTE)
 def sweep_tastes() -> None:
     """Every ten minutes, and when another space takes over: tastes of no other."""
     tastes.sweep(limit=TASTES_LIMIT)
 
 
-@cron("7 * * * *")  # type: ignore[untyped-decorator]
-@dramatiq.actor(
-    queue_name="housekeeping", max_retries=0, time_limit=HOURS, max_age=HOURS
-)
+@housekeeping("7 * * * *", max_age=HOUR)
 def count_impressions() -> None:
     """Every hour: rankings go by how often people were shown."""
     impressions.count()
 
 
-@cron("23 3 * * *")  # type: ignore[untyped-decorator]
-@dramatiq.actor(
-    queue_name="housekeeping",
-    max_retries=3,
-    min_backoff=60_000,
-    time_limit=HOURS,
-    max_age=24 * HOURS,
-)
+@housekeeping("23 3 * * *", max_age=24 * HOUR, max_retries=3, min_backoff=MINUTE)
 def arrange_impressions() -> None:
     """Every night: months of the log ahead, and none older than is kept."""
     impressions.arrange()
 
 
-@cron("30 * * * *")  # type: ignore[untyped-decorator]
-@dramatiq.actor(
-    queue_name="housekeeping", max_retries=0, time_limit=12 * HOURS, max_age=HOURS
-)
+@housekeeping("30 * * * *", max_age=HOUR, time_limit=12 * HOUR)
 def build_indexes() -> None:
     """Every hour: a space that has grown large is searched by lists from then on."""
     services.build_indexes()

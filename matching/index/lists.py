@@ -21,6 +21,7 @@ from matching.index import sketches
 from matching.index.conditions import Sql, of
 from matching.models import PersonVector, Space
 from profiles.models import Gender
+from twinby.alone import alone
 
 # Fewer are read in some milliseconds.
 LEAST_PEOPLE = 2_000
@@ -48,8 +49,8 @@ def build_missing(space: Space) -> list[str]:
     on meanwhile, unless this is called within a transaction. What broke off is begun
     again; nothing is done while another builds.
     """
-    with _alone() as alone:
-        if not alone:
+    with alone(PREFIX) as is_alone:
+        if not is_alone:
             return []
         known, pages = _known(), _pages()
         missing = {
@@ -71,8 +72,8 @@ def drop(space: Space) -> None:
 
     Nothing is done while another builds.
     """
-    with _alone() as alone:
-        if alone:
+    with alone(PREFIX) as is_alone:
+        if is_alone:
             of_space = f"{PREFIX}_{space.pk}_"
             _drop(name for name in _known() if name.startswith(of_space))
 
@@ -83,8 +84,8 @@ def drop_unused() -> list[str]:
     What broke off, and what an older release has built, is none. Nothing is done while
     another builds.
     """
-    with _alone() as alone:
-        if not alone:
+    with alone(PREFIX) as is_alone:
+        if not is_alone:
             return []
         used = set(PersonVector.objects.values_list("space_id", flat=True).distinct())
         wanted = {name_of(*pair) for pair in product(used, Gender, Gender)}
@@ -92,21 +93,6 @@ def drop_unused() -> list[str]:
         _drop(unused)
         sketches.forget_all_but(used)
         return unused
-
-
-@contextmanager
-def _alone() -> Iterator[bool]:
-    """Whether nobody else builds, or drops what is being built."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(hashtext(%s))", [PREFIX])
-        alone = bool(cursor.fetchone()[0])
-    try:
-        yield alone
-    finally:
-        # In a transaction that has failed nothing can be said; its connection goes.
-        if alone and not connection.errors_occurred:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(hashtext(%s))", [PREFIX])
 
 
 def _pairs(space: Space) -> list[tuple[str, str, int]]:
