@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import sys
 import tempfile
 import time
@@ -164,18 +165,22 @@ def _about(plan: Plan, network: Path, encoder: Encoder) -> dict[str, Any]:
 
 
 def _learned(told: Sequence[Epoch]) -> list[dict[str, Any]]:
-    """Of every stage, by each metric loss tried: what its epochs came to."""
+    """Of every stage, by each metric loss tried: what its epochs came to, as JSON."""
     return [
         {
             "branch": branch,
             "stage": stage,
             "metric_loss": metric_loss,
-            "ranking": [one.ranking for one in epochs],
-            "recall_at_1": [one.recall_at_1 for one in epochs],
+            "ranking": [_known(one.ranking) for one in epochs],
+            "recall_at_1": [_known(one.recall_at_1) for one in epochs],
         }
         for (branch, stage, metric_loss), leg in groupby(told, LEG)
         for epochs in [list(leg)]
     ]
+
+
+def _known(figure: float) -> float | None:
+    return None if math.isnan(figure) else figure
 
 
 def _say(text: str) -> None:

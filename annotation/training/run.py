@@ -44,10 +44,11 @@ class Epoch:
 
     def __str__(self) -> str:
         loss = f" with {self.metric_loss}" if self.metric_loss else ""
-        return (
-            f"{self.branch} {self.stage}{loss} {self.number}: mean AUC"
-            f" {self.ranking:.4f}, recall@1 {self.recall_at_1:.3f} on photos kept back"
-        )
+        told = f"mean AUC {self.ranking:.4f}"
+        if not math.isnan(self.recall_at_1):
+            told += f", recall@1 {self.recall_at_1:.3f}"
+        place = f"{self.branch} {self.stage}{loss} {self.number}"
+        return f"{place}: {told} on photos kept back"
 
 
 class Run:

@@ -6,12 +6,13 @@ evaluate` prints.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from annotation.small.heads import SPREAD
 from matching.evaluation.measuring import Figures
+from matching.evaluation.tables import NOTHING, interval, number, table
 
 BEGIN: Final = "<!-- measured: written by manage evaluate, do not edit -->"
 END: Final = "<!-- end of measured -->"
@@ -37,7 +38,6 @@ BASELINES: Final = {
 }
 # Of the weights, where they are our own.
 FACTS: Final = ("parameters", "bytes", "start", "seed")
-NOTHING: Final = "-"
 
 
 class CardError(Exception):
@@ -58,15 +58,16 @@ def measured(figures: Figures) -> str:
     """Markdown from the first marker to the last."""
     parts = [
         BEGIN,
-        _table(("figure", "value"), _summary(figures)),
+        table(("figure", "value"), _summary(figures)),
         *_attributes(figures),
         *_groups(figures["attributes"]["groups"]),
         *_embedding(figures["embedding"]),
         *_taste(figures["taste"]),
     ]
     if figures["training"]:
-        spread = _table(("attribute", "label", "values and shares"), _spread())
+        spread = table(("attribute", "label", "values and shares"), _spread())
         parts += ["### What a label can mean", spread]
+        parts += _learned(figures["training"].get("learned", []))
     return "\n\n".join([*parts, END])
 
 
@@ -85,16 +86,16 @@ def _summary(figures: Figures) -> Iterator[tuple[str, str]]:
     )
     for name, section in _sections(figures):
         means = section["means"]
-        yield f"{name}: mean AUC", _interval(means["auc"])
-        yield f"{name}: balanced accuracy", _interval(means["balanced_accuracy"])
+        yield f"{name}: mean AUC", interval(means["auc"])
+        yield f"{name}: balanced accuracy", interval(means["balanced_accuracy"])
     unaligned = figures["unaligned"]
     if unaligned["means"]:
-        yield "Faces, unaligned: mean AUC", _interval(unaligned["means"]["auc"])
-        seen = _interval(unaligned["visible"])
+        yield "Faces, unaligned: mean AUC", interval(unaligned["means"]["auc"])
+        seen = interval(unaligned["visible"])
         yield "Faces, unaligned: facial attributes visible", seen
     hidden = figures["attributes"]["lower_halves_not_visible"]
     if hidden:
-        yield "lower halves: facial attributes not visible", _interval(hidden)
+        yield "lower halves: facial attributes not visible", interval(hidden)
 
 
 def _sections(figures: Figures) -> Iterator[tuple[str, Figures]]:
@@ -135,20 +136,20 @@ def _about_calibration(cross_fitted: Mapping[str, Any]) -> str:
 
 def _scores(section: Figures, cross_fitted: Mapping[str, Any]) -> str:
     head = "label, values, positives, AUC, AP, base rate, balanced accuracy, accuracy"
-    return _table(
+    return table(
         (*head.split(", "), "majority's", "ECE"),
         (
             (
                 one["label"],
                 one["means"],
                 str(one["positives"]),
-                _interval(one["auc"]),
-                _three(one["average_precision"]["value"]),
-                _three(one["base"]),
-                _three(one["balanced_accuracy"]["value"]),
-                _three(one["accuracy"]),
-                _three(one["majority_accuracy"]),
-                _three(
+                interval(one["auc"]),
+                number(one["average_precision"]["value"]),
+                number(one["base"]),
+                number(one["balanced_accuracy"]["value"]),
+                number(one["accuracy"]),
+                number(one["majority_accuracy"]),
+                number(
                     cross_fitted[one["label"]]["calibrated"]
                     if one["label"] in cross_fitted
                     else one["calibration_error"]
@@ -168,7 +169,7 @@ def _groups(groups: Figures) -> Iterator[str]:
         f"Means over the {len(groups['compared'])} labels that every group has enough "
         "of, by the same thresholds for all; the ECE is of the annotator as it is."
     )
-    yield _table(
+    yield table(
         ("group", "AUC", "balanced accuracy", "AP", "base rate", "ECE"),
         ((name, *_group(part["means"])) for name, part in parts.items()),
     )
@@ -178,10 +179,10 @@ def _groups(groups: Figures) -> Iterator[str]:
         for name, part in parts.items()
     }
     labels = next(iter(aucs.values()))
-    yield _table(
+    yield table(
         ("label", *aucs),
         (
-            (label, *(_three(own.get(label)) for own in aucs.values()))
+            (label, *(number(own.get(label)) for own in aucs.values()))
             for label in labels
         ),
     )
@@ -189,11 +190,11 @@ def _groups(groups: Figures) -> Iterator[str]:
 
 
 def _group(means: Figures) -> Iterator[str]:
-    yield _interval(means["auc"])
-    yield _interval(means["balanced_accuracy"])
-    yield _three(means["average_precision"]["value"])
-    yield _three(means["base"])
-    yield _three(means["calibration_error"])
+    yield interval(means["auc"])
+    yield interval(means["balanced_accuracy"])
+    yield number(means["average_precision"]["value"])
+    yield number(means["base"])
+    yield number(means["calibration_error"])
 
 
 def _below(below: list[Figures]) -> str:
@@ -219,10 +220,10 @@ def _embedding(embedding: Figures | None) -> Iterator[str]:
         f"training has seen nobody, looked for among {embedding['looked_through']:,}; "
         f"projection: {embedding['projection']}. Intervals are over people."
     )
-    yield _table(
+    yield table(
         ("", "recall@1", "recall@5", "recall@10", "MAP@R", "silhouette"),
         (
-            (title, *(_interval(embedding[name][figure]) for figure in RETRIEVAL))
+            (title, *(interval(embedding[name][figure]) for figure in RETRIEVAL))
             for name, title in BASELINES.items()
         ),
     )
@@ -238,7 +239,7 @@ def _taste(taste: Figures | None) -> Iterator[str]:
         "of each are known, the others of both are ranked, half of which are liked. "
         "Intervals are over raters."
     )
-    yield _table(("ranked by", "on", "AUC", "P@10"), _taste_rows(taste))
+    yield table(("ranked by", "on", "AUC", "P@10"), _taste_rows(taste))
 
 
 def _taste_rows(taste: Figures) -> Iterator[tuple[str, ...]]:
@@ -251,28 +252,38 @@ def _taste_rows(taste: Figures) -> Iterator[tuple[str, ...]]:
 
 
 def _both(figures: Figures) -> tuple[str, str]:
-    return _interval(figures["auc"]), _interval(figures["precision_at_10"])
+    return interval(figures["auc"]), interval(figures["precision_at_10"])
+
+
+def _learned(stages: list[Figures]) -> Iterator[str]:
+    if not stages:
+        return
+    yield "### How it was learned"
+    yield (
+        "By one view alone, on the photos kept back, after the last epoch of a stage: "
+        "mean AUC of all its heads' classes, recall@1 of features before whitening."
+    )
+    yield table(
+        ("view", "stage", "metric loss", "epochs", "mean AUC", "recall@1"),
+        (
+            (
+                *(one[name] or NOTHING for name in ("branch", "stage", "metric_loss")),
+                str(len(one["ranking"])),
+                *(
+                    number(one[name][-1], places=4)
+                    for name in ("ranking", "recall_at_1")
+                ),
+            )
+            for one in stages
+        ),
+    )
 
 
 def _spread() -> Iterator[tuple[str, str, str]]:
-    for attribute, table in SPREAD.items():
-        for label, shares in table.items():
+    for attribute, labels in SPREAD.items():
+        for label, shares in labels.items():
             if shares != {label: 1} or label == "brown":
                 values = ", ".join(
                     f"{value} {share:g}" for value, share in shares.items()
                 )
                 yield attribute, label, values
-
-
-def _interval(figure: Mapping[str, float | None]) -> str:
-    low, high = _three(figure["low"]), _three(figure["high"])
-    return f"{_three(figure['value'])} ({low} to {high})"
-
-
-def _three(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.3f}"
-
-
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [head, ("---",) * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -171,6 +171,13 @@ def test_frozen_blocks_stay_as_they_were() -> None:
     assert blocks.isdisjoint({"0", "1"})
 
 
+def test_a_loss_that_is_no_number_ends_the_training() -> None:
+    own = course()
+    torch.nn.init.constant_(own.branch.heads.bias, torch.nan)
+    with pytest.raises(FloatingPointError, match="lower rates"):
+        one_epoch(replace(own, examples=16), LEARN, "", 1, optimizer_of(own, LEARN))
+
+
 def changed_by(own: Course, stage: Stage) -> set[str]:
     """Names of what one epoch of the stage changes, statistics included."""
     before = {name: value.clone() for name, value in own.branch.state_dict().items()}

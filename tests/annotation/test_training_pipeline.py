@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -14,10 +15,13 @@ pytest.importorskip("torch", reason="training needs requirements/vlm.txt")
 
 import torch
 
+from annotation.evaluation import cases
 from annotation.small.heads import WIDTH
 from annotation.small.readout import Readout
-from annotation.training import recipe
+from annotation.training import calibrating, pipeline, recipe
+from annotation.training.network import Encoder
 from annotation.training.pipeline import Plan, train_encoder
+from annotation.training.run import Epoch
 
 pytestmark = pytest.mark.torch
 
@@ -34,6 +38,34 @@ def quick(folder: Path) -> Path:
     path = folder / "quick.toml"
     path.write_text(re.sub(r"batch = \d+", "batch = 8", text))
     return path
+
+
+def test_weights_stay_as_they_were_if_calibrating_breaks_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def ship(_: Encoder, network: Path, __: Plan) -> float:
+        network.write_bytes(b"new")
+        return 0.0
+
+    monkeypatch.setattr(pipeline, "_ship", ship)
+    monkeypatch.setattr(cases, "kept", lambda *_: None)
+    monkeypatch.setattr(calibrating, "calibrate", break_off)
+    old = {"tiny.onnx": b"old", "tiny.json": b"of the old"}
+    for name, content in old.items():
+        (tmp_path / name).write_bytes(content)
+    plan = Plan(data=tmp_path, out=tmp_path, name="tiny", run=tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.publish(Encoder(), plan, [])
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == old
+
+
+def test_what_is_not_known_of_an_epoch_is_null() -> None:
+    known = Epoch("photo", "warm-up", "", 1, {}, 0.7, math.nan, 1.0)
+    [leg] = pipeline._learned([known])
+    assert (leg["ranking"], leg["recall_at_1"]) == ([0.7], [None])
 
 
 @pytest.mark.data

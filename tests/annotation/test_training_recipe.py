@@ -64,6 +64,12 @@ def test_a_wrong_recipe_is_refused_with_the_place(
     assert says in str(refused.value)
 
 
+def test_a_try_on_a_few_photos_does_not_replace_what_is_shipped(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="needs an --out of its own"):
+        call_command("trainencoder", data=tmp_path, run=tmp_path / "run", limit=8)
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_command_says_what_is_wrong_with_a_recipe(tmp_path: Path) -> None:
     missing = tmp_path / "none.toml"
     with pytest.raises(CommandError, match="cannot be read"):

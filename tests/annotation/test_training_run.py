@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,12 +47,14 @@ def test_an_epoch_that_is_learned_again_is_told_once(
     run = Run(tmp_path, "", resume=False)
     first = Epoch("face", "refinement", "supcon", 1, {"labels": 2.0}, 0.8, 0.1, 1.0)
     run.tell(first)
-    assert "refinement with supcon 1: mean AUC 0.8000" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "refinement with supcon 1: mean AUC 0.8000, recall@1 0.100" in told
+    assert "recall" not in str(replace(first, recall_at_1=math.nan))
     again = Run(tmp_path, "", resume=True)
     again.tell(replace(first, seconds=9.0))
     again.tell(replace(first, metric_loss="triplet"))
-    told = [(epoch.metric_loss, epoch.seconds) for epoch in again.epochs()]
-    assert told == [("supcon", 9.0), ("triplet", 1.0)]
+    kept = [(epoch.metric_loss, epoch.seconds) for epoch in again.epochs()]
+    assert kept == [("supcon", 9.0), ("triplet", 1.0)]
 
 
 def test_a_run_draws_its_curves(tmp_path: Path) -> None:
