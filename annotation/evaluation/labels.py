@@ -103,6 +103,8 @@ def _hair_colors(labels: Labels) -> list[str]:
         "Bald": "bald",
     }
     colors = [value for label, value in named.items() if labels[label]]
+    if colors == ["grey", "bald"]:
+        return ["grey_bald"]  # both are so: that is not one or the other
     return colors or ["hidden" if labels["Wearing_Hat"] else "unnamed"]
 
 
@@ -116,6 +118,8 @@ def _hair_textures(labels: Labels) -> list[str]:
 def _facial_hair(labels: Labels) -> list[str]:
     named = {"Mustache": "moustache", "Goatee": "goatee"}
     found = [value for label, value in named.items() if labels[label]]
+    if len(found) == len(named):
+        return ["moustache_goatee"]
     if found:
         return found
     if labels["No_Beard"]:

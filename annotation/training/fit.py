@@ -92,13 +92,15 @@ def _features(course: Course) -> Floats:
 
 def teach(course: Course, run: Run) -> None:
     """Take a branch through all stages; each begins where the last ended."""
+    branch = course.branch
+    lite.pass_over(branch.middle, branch.top, course.recipe.passed_over)
     for stage in course.recipe.stages:
-        before = deepcopy(course.branch.state_dict())
+        before = deepcopy(branch.state_dict())
         legs = []
         for name in metric_losses(stage):
-            course.branch.load_state_dict(before)
+            branch.load_state_dict(before)
             legs.append(_leg(course, stage, name, run))
-        course.branch.load_state_dict(_chosen(course, before, legs))
+        branch.load_state_dict(_chosen(course, before, legs))
 
 
 def _chosen(course: Course, before: dict[str, Any], legs: list[Leg]) -> dict[str, Any]:

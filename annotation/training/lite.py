@@ -53,10 +53,15 @@ LAST_AT_A_SIXTEENTH: Final = 5  # stages; those after it see a thirty-second
 
 
 class Block(nn.Module):
-    """Expand, look around per channel, narrow; added to its input where it can be."""
+    """Expand, look around per channel, narrow; added to its input where it can be.
+
+    In training an image passes over such a block with the chance of `passed_over`
+    (stochastic depth: Huang et al., 2016).
+    """
 
     def __init__(self, inputs: int, stage: Stage, stride: int) -> None:
         super().__init__()
+        self.passed_over = 0.0
         inner = inputs * stage.expansion
         wide = _convolution(inputs, inner, 1) if stage.expansion > 1 else []
         around = _convolution(inner, inner, stage.kernel, stride, groups=inner)
@@ -66,7 +71,12 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         found: Tensor = self.path(x)
-        return x + found if self.residual else found
+        if not self.residual:
+            return found
+        if not self.training or self.passed_over == 0:
+            return x + found
+        kept = torch.rand(len(x), 1, 1, 1, device=x.device) >= self.passed_over
+        return x + found * (kept / (1 - self.passed_over))
 
 
 def trunk(stages: int) -> tuple[nn.Sequential, nn.Sequential]:
@@ -84,6 +94,13 @@ def trunk(stages: int) -> tuple[nn.Sequential, nn.Sequential]:
             inputs = stage.channels
     middle, top = (nn.Sequential(*part) for part in parts)
     return middle, top
+
+
+def pass_over(middle: nn.Sequential, top: nn.Sequential, chance: float) -> None:
+    """Let training pass over the last block with this chance, the first with none."""
+    blocks = [block for block in (*middle, *top) if isinstance(block, Block)]
+    for place, block in enumerate(blocks):
+        block.passed_over = chance * place / (len(blocks) - 1)
 
 
 def _convolution(

@@ -45,13 +45,17 @@ class Stage:
 
 @dataclass(frozen=True)
 class BranchRecipe:
-    """How one branch is trained. `shares`: of the sources in an epoch's views."""
+    """How one branch is trained. `shares`: of the sources in an epoch's views.
+
+    `passed_over`: the chance with which an image passes over the trunk's last block.
+    """
 
     batch: int
     shares: dict[int, float]
     changes: Changes
     stages: tuple[Stage, ...]
     frozen_blocks: int = 0
+    passed_over: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ def read(path: Path = DEFAULT) -> Recipe:
 
 def _branch(told: Any, name: str) -> BranchRecipe:
     keys = {"batch", "shares", "zoom", "hidden", "stages"}
-    _check_keys(told, keys, f"[{name}]", optional={"frozen_blocks"})
+    _check_keys(told, keys, f"[{name}]", optional={"frozen_blocks", "passed_over"})
     shares = told["shares"]
     if not isinstance(shares, dict) or not shares or set(shares) - set(SOURCES):
         raise RecipeError(f"[{name}] shares is a table of {', '.join(SOURCES)}")
@@ -107,6 +111,7 @@ def _branch(told: Any, name: str) -> BranchRecipe:
         frozen_blocks=int(
             _number({"frozen_blocks": 0} | told, "frozen_blocks", name, kind=int)
         ),
+        passed_over=_chance({"passed_over": 0.0} | told, "passed_over", name),
     )
 
 
@@ -136,6 +141,13 @@ def _check_keys(
         raise RecipeError(f"{place} lacks {', '.join(missing)}")
     if unknown := sorted(set(told) - needed - optional):
         raise RecipeError(f"{place} has unknown {', '.join(unknown)}")
+
+
+def _chance(told: dict[str, Any], key: str, place: str) -> float:
+    chance = _number(told, key, place)
+    if chance >= 1:
+        raise RecipeError(f"{place}: {key} is a chance below 1")
+    return chance
 
 
 def _number(

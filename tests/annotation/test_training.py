@@ -171,6 +171,16 @@ def test_frozen_blocks_stay_as_they_were() -> None:
     assert blocks.isdisjoint({"0", "1"})
 
 
+def test_the_recipe_says_how_often_blocks_are_passed_over(tmp_path: Path) -> None:
+    own = course(replace(LEARN, epochs=1))
+    recipe = replace(own.recipe, passed_over=0.3)
+    own = replace(own, examples=16, recipe=recipe)
+    fit.teach(own, Run(tmp_path, "", resume=False))
+    last = own.branch.top[-1]
+    assert isinstance(last, lite.Block)
+    assert last.passed_over == 0.3
+
+
 def test_a_loss_that_is_no_number_ends_the_training() -> None:
     own = course()
     torch.nn.init.constant_(own.branch.heads.bias, torch.nan)

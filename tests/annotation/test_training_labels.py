@@ -78,6 +78,16 @@ def test_a_beard_that_is_neither_goatee_nor_moustache_is_a_beard_or_stubble(
     assert celeba("facial_hair", "No_Beard", "Mustache") == {"moustache"}
 
 
+def test_two_labels_that_are_true_together_leave_no_choice(celeba: Allowed) -> None:
+    both = celeba("facial_hair", "Mustache", "Goatee")
+    assert both == {"moustache_goatee"}
+    assert set(SPREAD["facial_hair"][both.pop()]) == {"moustache", "goatee"}
+    both = celeba("hair_color", "Bald", "Gray_Hair")
+    assert both == {"grey_bald"}
+    assert set(SPREAD["hair_color"][both.pop()]) == {"grey", "bald"}
+    assert celeba("hair_color", "Bald", "Black_Hair") == {"bald", "black"}
+
+
 def test_a_smile_with_an_open_mouth_may_be_a_laugh(celeba: Allowed) -> None:
     assert celeba("expression", "Smiling", "Mouth_Slightly_Open") == {"open_smile"}
     assert set(SPREAD["expression"]["open_smile"]) == {"smile", "laugh"}
@@ -168,6 +178,16 @@ def test_every_label_hands_out_all_its_mass_to_values_of_the_schema() -> None:
             assert sum(shares.values()) == pytest.approx(1)
 
 
+@pytest.mark.parametrize("attribute", ["hair_color", "hair_texture"])
+def test_what_hats_leave_to_be_seen_is_as_unnamed_as_elsewhere(attribute: str) -> None:
+    unnamed, hidden = (SPREAD[attribute][label] for label in ("unnamed", "hidden"))
+    seen = 1 - hidden[NOT_VISIBLE]
+    assert 0 < seen < 0.05
+    for value in set(unnamed) - {NOT_VISIBLE}:
+        share = unnamed[value] / (1 - unnamed[NOT_VISIBLE])
+        assert hidden[value] / seen == pytest.approx(share)
+
+
 def test_any_answers_make_a_valid_reading() -> None:
     rng = np.random.default_rng(3)
     chances = rng.random((50, WIDTH), np.float32)
@@ -179,6 +199,18 @@ def test_any_answers_make_a_valid_reading() -> None:
         Answers(chances, rng.random(50, np.float32), rng.random(50, np.float32))
     )
     assert [problem for reading in found for problem in problems(reading)] == []
+
+
+def test_grey_and_bald_is_bald_and_has_hair_of_no_length() -> None:
+    chances = np.zeros((1, WIDTH), np.float32)
+    chances[:, slices(HEADS)["presence"]] = 1
+    color = next(head for head in HEADS if head.name == "hair_color")
+    place = slices(HEADS)["hair_color"].start + color.classes.index("grey_bald")
+    chances[:, place] = 1
+    half = np.full(1, 0.5, np.float32)
+    reading = readings(Answers(chances, half, half))[0]
+    assert reading["hair_length"]["bald"] == 1
+    assert reading["hair_color"]["grey"] == reading["hair_color"]["bald"] == 0.5
 
 
 def test_what_is_no_face_has_no_facial_attributes() -> None:

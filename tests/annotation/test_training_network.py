@@ -58,6 +58,27 @@ def test_other_weights_than_expected_are_refused(
         lite.start_from_imagenet(*lite.trunk(6))
 
 
+def test_in_training_some_images_pass_over_a_block() -> None:
+    torch.manual_seed(3)
+    block = lite.Block(8, lite.Stage(1, 3, 1, 8, 1), 1)
+    block.passed_over = 0.25
+    block.path = torch.nn.Sequential()  # answers what it is given
+    found = block(torch.ones(4000, 8, 1, 1)).flatten(1)
+    passed_over = (found == 1).all(1)
+    assert passed_over.float().mean() == pytest.approx(0.25, abs=0.03)
+    assert found[~passed_over].unique().tolist() == pytest.approx([1 + 1 / 0.75])
+    assert (block.eval()(torch.ones(9, 8, 1, 1)) == 2).all()
+
+
+def test_later_blocks_are_passed_over_more_often() -> None:
+    middle, top = lite.trunk(7)
+    lite.pass_over(middle, top, 0.2)
+    blocks = [one for one in (*middle, *top) if isinstance(one, lite.Block)]
+    chances = [block.passed_over for block in blocks]
+    assert (chances[0], chances[-1]) == (0, 0.2)
+    assert sorted(set(chances)) == chances
+
+
 def used(network: Network, *views: torch.Tensor) -> Network:
     """Normalised by these views, without which all answers would be next to nothing."""
     for module in network.modules():

@@ -48,6 +48,7 @@ def test_a_recipe_is_known_by_what_it_says(tmp_path: Path) -> None:
         ("seed = 1", "seed =", "cannot be read"),
         ("celeba = 0.88, ", "", "[face] shares lacks celeba"),
         ("frozen_blocks = 4", "frozen_blocks = -1", "frozen_blocks is a number"),
+        ("passed_over = 0.1", "passed_over = 1.0", "passed_over is a chance below 1"),
         ('name = "warm-up"', 'name = "../warm"', "small letters and hyphens"),
         ("people = true", "people = 1", "people is true or false"),
         ('name = "fine-tuning"', 'name = "warm-up"', "two have one name"),
