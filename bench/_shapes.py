@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import psycopg
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Count
 from django.utils import timezone
 
@@ -126,6 +126,7 @@ def searcher(space: Space) -> Iterator[Profile]:
         people.erase_profile(viewer)
 
 
+@transaction.atomic  # a worker would read photos that it sees without a reading
 def anchors(viewer: Profile) -> dict[str, list[uuid.UUID]]:
     """Real readings of London's women and men, as photos of the viewer, by gender."""
     real = london_pairs(cache_folder())
