@@ -18,6 +18,7 @@ import pytest
 from django.db import connection
 from PIL import Image
 
+from annotation.models import Annotation
 from bench import annotate, search
 from bench._awake import awake
 from bench._bench import quantiles
@@ -92,6 +93,20 @@ def test_a_search_that_loses_people_is_seen(
     shape = searched(monkeypatch, capsys)["shapes"]["gender"]
     assert shape["recall_at_20"] < 0.6
     assert shape["short_pages"] == 3
+
+
+def test_no_worker_sees_anchors_before_their_readings(
+    women: None, monkeypatch: pytest.MonkeyPatch, capsys: Out
+) -> None:
+    store, unseen = Annotation.objects.bulk_create, list[bool]()
+
+    def storing(*args: Any, **options: Any) -> Any:
+        unseen.append(connection.in_atomic_block)
+        return store(*args, **options)
+
+    monkeypatch.setattr(Annotation.objects, "bulk_create", storing)
+    searched(monkeypatch, capsys)
+    assert unseen == [True]
 
 
 def test_peers_that_are_not_installed_are_said_to_be_absent(
