@@ -26,8 +26,12 @@ Positions = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Batch:
-    """Views uint8 (n, h, w, 3) with their targets, as tensors."""
+    """Views uint8 (n, h, w, 3) with their targets, as tensors.
 
+    `positions`: where they stand among all views, on the CPU.
+    """
+
+    positions: Tensor
     images: Tensor
     targets: Tensor
     auxiliary: Tensor
@@ -36,7 +40,8 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         """The same on another device."""
         columns = (self.images, self.targets, self.auxiliary, self.identity)
-        return Batch(*(column.to(device, non_blocking=True) for column in columns))
+        moved = (column.to(device, non_blocking=True) for column in columns)
+        return Batch(self.positions, *moved)
 
 
 def balanced(
@@ -147,6 +152,7 @@ class Maker:
         if "presence" in slices(self.heads):
             _lose_details(targets, changed, self.heads)
         return Batch(
+            torch.from_numpy(positions),
             torch.from_numpy(np.stack([view.image for view in changed])),
             torch.from_numpy(targets),
             torch.from_numpy(views.auxiliary),

@@ -10,17 +10,17 @@ import numpy as np
 import torch
 
 from annotation.calibration.scaling import Floats
-from annotation.small.heads import FACE_HEADS, PHOTO_HEADS
 from annotation.training import lite
 from annotation.training.judging import Judgement, answers, judge
 from annotation.training.learning import (
     Course,
+    learner_of,
     metric_losses,
     one_epoch,
-    optimizer_of,
 )
 from annotation.training.network import Branch, Encoder
 from annotation.training.recipe import (
+    HEADS_OF,
     JUDGED_BY,
     SOURCES,
     BranchRecipe,
@@ -34,7 +34,6 @@ from annotation.training.whitening import whiten
 WHITENING_PHOTOS: Final = 4000
 # What a refined embedding may cost the attributes, in mean AUC.
 ALLOWED_LOSS: Final = 0.001
-HEADS_OF: Final = {"face": FACE_HEADS, "photo": PHOTO_HEADS}
 
 
 @dataclass(frozen=True)
@@ -119,18 +118,18 @@ def _chosen(course: Course, before: dict[str, Any], legs: list[Leg]) -> dict[str
 def _leg(course: Course, stage: Stage, metric_loss: str, run: Run) -> Leg:
     """Train through one stage; its best epoch. Goes on where a checkpoint stands."""
     name = _file_name(course, stage, metric_loss)
-    optimizer = optimizer_of(course, stage)
+    learner = learner_of(course, stage)
     kept = run.saved(name)
     if kept:
         course.branch.load_state_dict(kept["branch"])
-        optimizer.load_state_dict(kept["optimizer"])
+        learner.load_state_dict(kept["learner"])
     for number in range(kept["done"] + 1 if kept else 1, stage.epochs + 1):
         if kept and number - kept["best"]["number"] > stage.patience:
             break
-        epoch = one_epoch(course, stage, metric_loss, number, optimizer)
+        epoch = one_epoch(course, stage, metric_loss, number, learner)
         run.tell(epoch)
         kept = _after(kept, epoch, course, stage)
-        kept |= {"done": number, "optimizer": optimizer.state_dict()}
+        kept |= {"done": number, "learner": learner.state_dict()}
         run.save(name, kept)
     assert kept is not None  # noqa: S101 - a stage has an epoch
     best = kept["best"]

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -23,7 +23,8 @@ from annotation.training.batches import (
     with_company,
 )
 from annotation.training.judging import judge
-from annotation.training.losses import heads_loss, known_binary_loss
+from annotation.training.losses import Recalled, heads_loss, known_binary_loss
+from annotation.training.memory import Memory
 from annotation.training.metric import ContrastLoss, MetricLoss, refining_losses
 from annotation.training.network import BRANCH_WIDTH, Branch
 from annotation.training.recipe import BranchRecipe, Stage
@@ -59,6 +60,29 @@ class Course:
         """Seeds for one purpose: a resumed run draws what a whole one would."""
         text = " ".join(map(str, (self.name, *words)))
         return [self.seed, *text.encode()]
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What changes beside the branch while a stage is learned, and is checkpointed."""
+
+    optimizer: torch.optim.Optimizer
+    memory: Memory
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {name: part.state_dict() for name, part in vars(self).items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint's."""
+        for name, part in vars(self).items():
+            part.load_state_dict(state[name])
+
+
+def learner_of(course: Course, stage: Stage) -> Learner:
+    """As a stage begins: no step made, nothing remembered."""
+    memory = Memory(len(course.learned.images), course.heads)
+    return Learner(optimizer_of(course, stage), memory)
 
 
 def metric_losses(stage: Stage) -> list[str]:
@@ -98,7 +122,7 @@ def one_epoch(
     stage: Stage,
     metric_loss: str,
     number: int,
-    optimizer: torch.optim.Optimizer,
+    learner: Learner,
 ) -> Epoch:
     """One epoch of learning, and what it came to on the photos kept back."""
     started = time.monotonic()
@@ -106,7 +130,7 @@ def one_epoch(
     torch.manual_seed(int(np.random.SeedSequence(stream).generate_state(1)[0]))
     course.branch.train()
     _held(course, stage).eval()
-    losses = _learn(course, stage, _metric_loss(metric_loss), number, optimizer, stream)
+    losses = _learn(course, stage, _metric_loss(metric_loss), number, learner, stream)
     found = judge(course.branch, course.kept, course.heads)
     return Epoch(
         branch=course.name,
@@ -133,7 +157,7 @@ def _learn(
     stage: Stage,
     metric_loss: MetricLoss | None,
     number: int,
-    optimizer: torch.optim.Optimizer,
+    learner: Learner,
     stream: list[int],
 ) -> dict[str, float]:
     """Every batch of one epoch; the mean of each part of the loss."""
@@ -142,11 +166,16 @@ def _learn(
     steps = max(1, len(order) // course.recipe.batch)
     bar = Progress(f"{course.name} {stage.name} {number}/{stage.epochs}", len(order))
     told: list[dict[str, float]] = []
+    optimizer, memory = learner.optimizer, learner.memory
+    belief = stage.self_taught * number / stage.epochs
     for step, batch in enumerate(_maker(course).batches(order, rng)):
         share = _share_of_rate(stage, number - 1 + min(step / steps, 1))
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * share
-        parts = _losses(course, stage, metric_loss, batch.to(course.device))
+        recalled = memory.recall(batch.positions, belief=belief).to(course.device)
+        batch = batch.to(course.device)
+        parts, logits = _losses(course, stage, metric_loss, batch, recalled)
+        memory.keep(batch.positions, logits)
         _descend(optimizer, torch.stack(list(parts.values())).sum())
         told.append({name: part.item() for name, part in parts.items()})
         bar.label = f"{course.name} {stage.name} {number}, loss {_mean_total(told):.3f}"
@@ -181,17 +210,22 @@ def _maker(course: Course) -> Maker:
 
 
 def _losses(
-    course: Course, stage: Stage, metric_loss: MetricLoss | None, batch: Batch
-) -> dict[str, Tensor]:
-    """The weighted parts of the loss, each a scalar."""
+    course: Course,
+    stage: Stage,
+    metric_loss: MetricLoss | None,
+    batch: Batch,
+    recalled: Recalled,
+) -> tuple[dict[str, Tensor], Tensor]:
+    """The weighted parts of the loss, each a scalar; and the logits."""
     features, logits, further = course.branch(batch.images)
+    weights = course.recipe.weights
     parts = {
-        "labels": heads_loss(logits, batch.targets, course.heads),
+        "labels": heads_loss(logits, batch.targets, course.heads, recalled, weights),
         "further labels": FURTHER_WEIGHT * known_binary_loss(further, batch.auxiliary),
     }
     if metric_loss:
         parts["metric"] = stage.metric * metric_loss(features, batch.identity)
-    return parts
+    return parts, logits
 
 
 def _descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:

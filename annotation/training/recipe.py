@@ -7,11 +7,12 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Set
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Mapping, Set
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
+from annotation.small.heads import FACE_HEADS, PHOTO_HEADS
 from annotation.training.augment import Changes
 from annotation.training.views import CELEBA, CLOTHING, NEITHER
 
@@ -19,6 +20,8 @@ DEFAULT: Final = Path(__file__).parent / "recipes" / "small.toml"
 SOURCES: Final = {"celeba": CELEBA, "clothing": CLOTHING, "neither": NEITHER}
 STAGE_NAME: Final = re.compile("[a-z][a-z-]*")  # checkpoints are named by it
 STARTS: Final = ("imagenet", "nothing")
+HEADS_OF: Final = {"face": FACE_HEADS, "photo": PHOTO_HEADS}
+OPTIONAL: Final = frozenset({"frozen_blocks", "passed_over", "weights"})  # of a branch
 # The source by which a branch's epochs are judged, and counted.
 JUDGED_BY: Final = {"face": "celeba", "photo": "clothing"}
 
@@ -32,6 +35,7 @@ class Stage:
     """Some epochs alike. `rate`: the highest of AdamW, `trunk_rate`: the trunk's.
 
     `metric`: weight of the metric loss. `people`: batches of P people x K photos.
+    `self_taught`: how far the branch's own earlier answers are believed, in the end.
     """
 
     name: str
@@ -41,6 +45,7 @@ class Stage:
     metric: float = 0.0
     people: bool = False
     patience: int = 5
+    self_taught: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ class BranchRecipe:
     """How one branch is trained. `shares`: of the sources in an epoch's views.
 
     `passed_over`: the chance with which an image passes over the trunk's last block.
+    `weights`: of heads whose loss counts for more, or less, than 1.
     """
 
     batch: int
@@ -56,6 +62,7 @@ class BranchRecipe:
     stages: tuple[Stage, ...]
     frozen_blocks: int = 0
     passed_over: float = 0.0
+    weights: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -90,7 +97,7 @@ def read(path: Path = DEFAULT) -> Recipe:
 
 def _branch(told: Any, name: str) -> BranchRecipe:
     keys = {"batch", "shares", "zoom", "hidden", "stages"}
-    _check_keys(told, keys, f"[{name}]", optional={"frozen_blocks", "passed_over"})
+    _check_keys(told, keys, f"[{name}]", optional=OPTIONAL)
     shares = told["shares"]
     if not isinstance(shares, dict) or not shares or set(shares) - set(SOURCES):
         raise RecipeError(f"[{name}] shares is a table of {', '.join(SOURCES)}")
@@ -112,7 +119,16 @@ def _branch(told: Any, name: str) -> BranchRecipe:
             _number({"frozen_blocks": 0} | told, "frozen_blocks", name, kind=int)
         ),
         passed_over=_chance({"passed_over": 0.0} | told, "passed_over", name),
+        weights=_weights(told.get("weights", {}), name),
     )
+
+
+def _weights(told: Any, branch: str) -> dict[str, float]:
+    heads = {head.name for head in HEADS_OF[branch]}
+    if not isinstance(told, dict) or set(told) - heads:
+        names = ", ".join(sorted(heads))
+        raise RecipeError(f"[{branch}] weights is a table of {names}")
+    return {name: _number(told, name, f"[{branch}] weights") for name in told}
 
 
 def _stage(told: Any, branch: str) -> Stage:
@@ -125,6 +141,8 @@ def _stage(told: Any, branch: str) -> Stage:
             _number(told, key, place, least=least, kind=int)
     for key in {"rate", "trunk_rate", "metric"} & set(told):
         _number(told, key, place)
+    if "self_taught" in told:
+        _chance(told, "self_taught", place)
     if not STAGE_NAME.fullmatch(str(told["name"])):
         raise RecipeError(f"{place}: name is made of small letters and hyphens")
     if not isinstance(told.get("people", False), bool):

@@ -21,7 +21,9 @@ from annotation.training.augment import Changes
 from annotation.training.further import OF_FACES
 from annotation.training.judging import Judgement
 from annotation.training.judging import answers as answers_of
-from annotation.training.learning import Course, one_epoch, optimizer_of
+from annotation.training.learning import Course, learner_of, one_epoch
+from annotation.training.losses import Recalled
+from annotation.training.memory import Memory
 from annotation.training.network import Branch
 from annotation.training.recipe import BranchRecipe, Stage
 from annotation.training.run import Run
@@ -31,7 +33,9 @@ from tests.annotation.blocks import blocks
 
 pytestmark = pytest.mark.torch
 SIZE = (32, 32)
-LEARN = Stage("fine-tuning", epochs=4, rate=5e-3, trunk_rate=5e-3, metric=0.1)
+LEARN = Stage(
+    "fine-tuning", epochs=4, rate=5e-3, trunk_rate=5e-3, metric=0.1, self_taught=0.4
+)
 # As deep as the trunk that is shipped, with a block a stage and few channels.
 SHALLOW = tuple(replace(stage, channels=8, blocks=1) for stage in lite.STAGES)
 
@@ -103,7 +107,7 @@ def test_it_judges_an_epoch_by_photos_kept_from_training(
         return STANDSTILL
 
     monkeypatch.setattr("annotation.training.learning.judge", judged)
-    one_epoch(replace(own, examples=16), LEARN, "", 1, optimizer_of(own, LEARN))
+    one_epoch(replace(own, examples=16), LEARN, "", 1, learner_of(own, LEARN))
     assert asked == [own.kept]
 
 
@@ -132,6 +136,34 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(
     assert [one.losses for one in run.epochs()] == [
         one.losses for one in whole_run.epochs()
     ]
+
+
+def test_it_believes_its_own_answers_more_from_epoch_to_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    class Watched(Memory):
+        @override
+        def recall(self, positions: torch.Tensor, *, belief: float) -> Recalled:
+            asked.append(belief)
+            return super().recall(positions, belief=belief)
+
+    monkeypatch.setattr("annotation.training.learning.Memory", Watched)
+    fit.teach(replace(course(), examples=16), Run(tmp_path, "", resume=False))
+    assert asked == pytest.approx([0.1, 0.2, 0.3, 0.4])
+
+
+def test_what_it_answered_before_is_part_of_its_lessons(tmp_path: Path) -> None:
+    losses = []
+    for believed in (0.0, 0.9):
+        stage = replace(LEARN, epochs=2, metric=0.0, self_taught=believed)
+        run = Run(tmp_path / str(believed), "", resume=False)
+        fit.teach(replace(course(stage), examples=48), run)
+        losses.append([one.losses["labels"] for one in run.epochs()])
+    (first, second), (alike, other) = losses
+    assert first == alike  # nothing was answered before
+    assert second != pytest.approx(other, rel=0.01)
 
 
 class Interrupted(Run):
@@ -181,17 +213,25 @@ def test_the_recipe_says_how_often_blocks_are_passed_over(tmp_path: Path) -> Non
     assert last.passed_over == 0.3
 
 
+def test_the_recipe_says_how_much_a_head_counts() -> None:
+    own = course()
+    nothing = {head.name: 0.0 for head in FACE_HEADS}
+    own = replace(own, examples=16, recipe=replace(own.recipe, weights=nothing))
+    epoch = one_epoch(own, LEARN, "", 1, learner_of(own, LEARN))
+    assert epoch.losses["labels"] == 0
+
+
 def test_a_loss_that_is_no_number_ends_the_training() -> None:
     own = course()
     torch.nn.init.constant_(own.branch.heads.bias, torch.nan)
     with pytest.raises(FloatingPointError, match="lower rates"):
-        one_epoch(replace(own, examples=16), LEARN, "", 1, optimizer_of(own, LEARN))
+        one_epoch(replace(own, examples=16), LEARN, "", 1, learner_of(own, LEARN))
 
 
 def changed_by(own: Course, stage: Stage) -> set[str]:
     """Names of what one epoch of the stage changes, statistics included."""
     before = {name: value.clone() for name, value in own.branch.state_dict().items()}
-    one_epoch(replace(own, examples=16), stage, "", 1, optimizer_of(own, stage))
+    one_epoch(replace(own, examples=16), stage, "", 1, learner_of(own, stage))
     after = own.branch.state_dict()
     return {name for name in before if not torch.equal(before[name], after[name])}
 

@@ -10,6 +10,7 @@ pytest.importorskip("torch", reason="training needs requirements/vlm.txt")
 import torch
 
 from annotation.evaluation.labels import UNKNOWN
+from annotation.small.heads import Head
 from annotation.training.augment import Changes, augment
 from annotation.training.batches import (
     PHOTOS_PER_PERSON,
@@ -18,7 +19,11 @@ from annotation.training.batches import (
     people_together,
     with_company,
 )
-from annotation.training.losses import known_binary_loss, partial_label_loss
+from annotation.training.losses import (
+    heads_loss,
+    known_binary_loss,
+    partial_label_loss,
+)
 from annotation.training.metric import ContrastLoss, MetricLoss, TripletLoss
 from annotation.training.views import Views
 from tests.annotation.blocks import blocks
@@ -41,6 +46,15 @@ def test_missing_labels_teach_nothing() -> None:
     assert nothing.item() == 0
     assert logits.grad is not None
     assert not logits.grad.any()
+
+
+def test_a_head_counts_by_its_weight() -> None:
+    heads = (Head("hair", ("black", "blonde")), Head("hat", ("none", "worn")))
+    logits, targets = torch.zeros(1, 4), torch.tensor([[1, 0, 0, 1]])
+    one = partial_label_loss(logits[:, :2], targets[:, :2])
+    assert heads_loss(logits, targets, heads) == pytest.approx(2 * one)
+    weighed = heads_loss(logits, targets, heads, weights={"hat": 3.0})
+    assert weighed == pytest.approx(4 * one)
 
 
 @pytest.mark.parametrize(

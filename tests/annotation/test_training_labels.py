@@ -179,6 +179,13 @@ def test_every_label_hands_out_all_its_mass_to_values_of_the_schema() -> None:
 
 
 @pytest.mark.parametrize("attribute", ["hair_color", "hair_texture"])
+def test_what_could_have_been_named_and_was_not_is_not_so(attribute: str) -> None:
+    head = next(head for head in HEADS if head.name == attribute)
+    for label in ("unnamed", "hidden"):
+        assert not set(SPREAD[attribute][label]) & set(head.classes)
+
+
+@pytest.mark.parametrize("attribute", ["hair_color", "hair_texture"])
 def test_what_hats_leave_to_be_seen_is_as_unnamed_as_elsewhere(attribute: str) -> None:
     unnamed, hidden = (SPREAD[attribute][label] for label in ("unnamed", "hidden"))
     seen = 1 - hidden[NOT_VISIBLE]

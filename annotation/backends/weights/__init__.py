@@ -11,7 +11,7 @@ from typing import Any, Final
 from annotation.backends.base import AnnotatorVersion, BackendUnavailableError
 
 FOLDER: Final = Path(__file__).parent
-NAME: Final = "small-5"
+NAME: Final = "small-6"
 NETWORK: Final = FOLDER / f"{NAME}.onnx"
 METADATA: Final = FOLDER / f"{NAME}.json"
 
