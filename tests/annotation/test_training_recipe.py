@@ -49,7 +49,7 @@ def test_a_recipe_is_known_by_what_it_says(tmp_path: Path) -> None:
         ("celeba = 0.88, ", "", "[face] shares lacks celeba"),
         ("frozen_blocks = 4", "frozen_blocks = -1", "frozen_blocks is a number"),
         ("passed_over = 0.1", "passed_over = 1.0", "passed_over is a chance below 1"),
-        ("jewellery = 3.0", "hats = 3.0", "[face] weights is a table of eyewear"),
+        ("jewellery = 3.0", "hats = 3.0", "weights is a table of expression, eyewear"),
         ("jewellery = 3.0", "jewellery = -1", "weights: jewellery is a number of"),
         ("self_taught = 0.6", "self_taught = 1.0", "self_taught is a chance below 1"),
         ('name = "warm-up"', 'name = "../warm"', "small letters and hyphens"),
